@@ -1,0 +1,20 @@
+//! Kernels for Stable Diffusion's networks.
+//!
+//! Activations are float32 candle tensors in channel-last order, `(batch, height, width, channels)` for maps and
+//! `(batch, tokens, channels)` for sequences, contiguous. Layers with weights ([`Linear`], [`Conv2d`]) pack them once, when
+//! they are made.
+//!
+//! A row of a batch is computed by the same operations in the same order whatever the size of the batch, the number of
+//! threads and the instruction set: its bits do not depend on its company.
+
+mod activation;
+mod attention;
+mod conv2d;
+mod linear;
+mod norm;
+
+pub use activation::{Activation, activate, add_per_channel, geglu};
+pub use attention::{Mask, attention};
+pub use conv2d::{Conv2d, Conv2dOptions};
+pub use linear::Linear;
+pub use norm::{group_norm, layer_norm};

@@ -1,0 +1,28 @@
+//! Errors of loading and of running a model.
+
+/// Why a model could not be loaded. The message names the file, key or tensor.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    #[error("{path}: {source}")]
+    Io { path: String, source: std::io::Error },
+    #[error("{path}: {message}")]
+    Config { path: String, message: String },
+    #[error("{path}: tensor {tensor}: {message}")]
+    Tensor { path: String, tensor: String, message: String },
+    #[error("{path}: {message}")]
+    Format { path: String, message: String },
+    #[error(transparent)]
+    Backend(#[from] candle_core::Error),
+}
+
+/// Why an image could not be stepped or decoded.
+#[derive(Debug, thiserror::Error)]
+pub enum StepError {
+    /// The prediction became infinite or undefined.
+    #[error("the model's output is not finite at step {step}")]
+    NotFinite { step: u32 },
+    #[error(transparent)]
+    Request(#[from] crate::request::RequestError),
+    #[error(transparent)]
+    Backend(#[from] candle_core::Error),
+}

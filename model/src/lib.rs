@@ -1,0 +1,11 @@
+//! Diffusion models, from a folder of weights to pictures. No HTTP, no queue.
+//!
+//! - [`Library`] finds the models of a folder and those compiled into the binary, and says what each can do ([`ModelInfo`]).
+//! - [`Request`] is what one generation asks for; [`ModelInfo::plan`] checks it against a model and says what it costs.
+//! - [`Model`] holds the weights; it begins a [`Slot`] for each image, steps many slots in one network call, and decodes.
+//!
+//! diffusers is the reference: the same weights and the same seed give the picture that diffusers gives on CPU in float32.
+
+pub mod generator;
+pub mod sampler;
+pub mod schedule;

@@ -1,0 +1,54 @@
+//! Everything that leaves the engine's thread.
+
+use std::time::Duration;
+
+use crate::{BatchKey, Failure, JobId, StepReport};
+
+/// What happened to a job. `Queued`, `Started`, `Image` and the one terminal event are facts and are never dropped;
+/// `Step` and `Preview` are best effort.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event<P> {
+    /// The job waits; `position` jobs are before it, and it is expected to finish in `eta`.
+    Queued { position: u32, eta: Duration },
+    /// The job's first image was admitted.
+    Started,
+    /// Image `image` did step `step` (1-based) of `steps`.
+    Step { image: u32, step: u32, steps: u32, report: StepReport },
+    /// What the model predicted at step `step` for the finished picture of image `image`.
+    Preview { image: u32, step: u32, steps: u32, report: StepReport, picture: P },
+    /// Image `image` is finished.
+    Image { image: u32, picture: P },
+    /// Terminal: every image is finished.
+    Succeeded,
+    /// Terminal: an image failed, and with it the job.
+    Failed(Failure),
+    /// Terminal: the job was cancelled.
+    Cancelled,
+}
+
+impl<P> Event<P> {
+    /// Whether no event of the same job follows.
+    pub fn is_terminal(&self) -> bool {
+        match self {
+            Event::Succeeded | Event::Failed(_) | Event::Cancelled => true,
+            Event::Queued { .. } | Event::Started | Event::Step { .. } | Event::Preview { .. } | Event::Image { .. } => false,
+        }
+    }
+}
+
+/// Takes what leaves the engine. Called on the engine's thread: it must return quickly, and must not call the engine.
+pub trait EventSink<P>: Send + 'static {
+    fn event(&self, job: JobId, event: Event<P>);
+
+    /// One model call was made.
+    fn batch(&self, report: BatchReport);
+}
+
+/// Facts of one model call, for metrics.
+#[derive(Clone, Debug)]
+pub struct BatchReport {
+    pub key: BatchKey,
+    pub slots: u32,
+    pub rows: u32,
+    pub duration: Duration,
+}
