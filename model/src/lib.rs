@@ -1,11 +1,23 @@
 //! Diffusion models, from a folder of weights to pictures. No HTTP, no queue.
 //!
 //! - [`Library`] finds the models of a folder and those compiled into the binary, and says what each can do ([`ModelInfo`]).
-//! - [`Request`] is what one generation asks for; [`ModelInfo::plan`] checks it against a model and says what it costs.
+//! - [`Request`] is what one generation asks for; [`Library::plan`] checks it against a model and says what it costs.
 //! - [`Model`] holds the weights; it begins a [`Slot`] for each image, steps many slots in one network call, and decodes.
 //!
 //! diffusers is the reference: the same weights and the same seed give the picture that diffusers gives on CPU in float32.
 
+mod error;
+mod info;
+mod picture;
+mod request;
+
 pub mod generator;
+pub mod nn;
 pub mod sampler;
 pub mod schedule;
+pub mod weights;
+
+pub use error::{LoadError, StepError};
+pub use info::{Defaults, ModelInfo, ModelKind, SizeRule};
+pub use picture::{Channels, Picture};
+pub use request::{Conditioning, Cost, InitImage, Request, RequestError};

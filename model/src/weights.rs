@@ -166,10 +166,12 @@ impl Source {
         }
         let mut first = [0; 8];
         self.read(0, &mut first).map_err(|e| self.io_error(e))?;
-        if let Some(message) = files::pickle(&first) {
-            return Err(self.format_error(message.to_owned()));
-        }
-        let mut json = vec![0; header::header_len(first, len).map_err(described)? as usize];
+        let header_len = match header::header_len(first, len) {
+            Ok(header_len) => header_len,
+            Err(_) if files::is_pickle(first) => return Err(self.format_error(files::ADVICE.to_owned())),
+            Err(e) => return Err(described(e)),
+        };
+        let mut json = vec![0; header_len as usize];
         self.read(8, &mut json).map_err(|e| self.io_error(e))?;
         header::parse(&json, len).map_err(described)
     }

@@ -10,7 +10,7 @@ use crate::error::LoadError;
 
 /// Endings of pickled weights. Unpickling runs code of the file's author, so they are not read.
 const PICKLES: [&str; 4] = ["bin", "ckpt", "pt", "pth"];
-const ADVICE: &str = "pickled weights are not read, since they can run code: convert them to safetensors, \
+pub(super) const ADVICE: &str = "pickled weights are not read, since they can run code: convert them to safetensors, \
                       for example with diffusers' save_pretrained(safe_serialization=True)";
 /// Longest index of shards that is read, in bytes.
 const MAX_INDEX: u64 = 16 << 20;
@@ -61,7 +61,7 @@ fn shards(folder: &Path, path: &Path) -> Result<Vec<PathBuf>, LoadError> {
     Ok(files.iter().map(|file| folder.join(file)).collect())
 }
 
-/// Whether a file that begins so is a pickle: torch's zip archive, or a bare pickle stream of protocol 2 to 5.
-pub(super) fn pickle(first: &[u8; 8]) -> Option<&'static str> {
-    (first.starts_with(b"PK\x03\x04") || matches!(first, [0x80, 2..=5, ..])).then_some(ADVICE)
+/// Whether a file that begins so, and is no safetensors file, is a pickle: torch's zip archive, or a stream of protocol 2 to 5.
+pub(super) fn is_pickle(first: [u8; 8]) -> bool {
+    first.starts_with(b"PK\x03\x04") || matches!(first, [0x80, 2..=5, ..])
 }

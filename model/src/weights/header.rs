@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use serde::Deserialize;
-use serde_json::value::RawValue;
+use serde_json::Value;
 
 /// Longest header that is read, in bytes. Stable Diffusion XL's is about 0.3 MB.
 pub(super) const MAX_HEADER: u64 = 16 << 20;
@@ -50,15 +50,16 @@ pub(super) fn header_len(first: [u8; 8], file_len: u64) -> Result<u64, HeaderErr
 /// Parses the header and checks that its tensors fill the file without overlaps, gaps or leftovers.
 pub(super) fn parse(json: &[u8], file_len: u64) -> Result<BTreeMap<String, Entry>, HeaderError> {
     let start = 8 + json.len() as u64;
-    let listed: BTreeMap<String, &RawValue> =
+    let data_len = file_len.saturating_sub(start);
+    let listed: BTreeMap<String, Value> =
         serde_json::from_slice(json).map_err(|e| whole(format!("its header is not a JSON object: {e}")))?;
     if listed.len() > MAX_TENSORS {
         return Err(whole(format!("its header lists {} tensors, more than {MAX_TENSORS}", listed.len())));
     }
-    let mut entries = BTreeMap::new();
+    let mut entries: BTreeMap<String, Entry> = BTreeMap::new();
     for (name, value) in listed {
         if name != "__metadata__" {
-            let entry = entry(value, start, file_len).map_err(|message| of(&name, message))?;
+            let entry = entry(value, start, data_len).map_err(|message| of(&name, message))?;
             entries.insert(name, entry);
         }
     }
@@ -67,7 +68,10 @@ pub(super) fn parse(json: &[u8], file_len: u64) -> Result<BTreeMap<String, Entry
     let mut end = start;
     for (bytes, name) in by_offset {
         if bytes.start != end {
-            return Err(of(name, format!("its data begin at byte {}, not where the one before ends, {end}", bytes.start)));
+            return Err(of(
+                name,
+                format!("its data begin at byte {}, not where the one before ends, {end}", bytes.start),
+            ));
         }
         end = bytes.end;
     }
@@ -77,14 +81,17 @@ pub(super) fn parse(json: &[u8], file_len: u64) -> Result<BTreeMap<String, Entry
     Ok(entries)
 }
 
-fn entry(value: &RawValue, start: u64, file_len: u64) -> Result<Entry, String> {
+fn entry(value: Value, start: u64, data_len: u64) -> Result<Entry, String> {
     let Described { dtype, shape, data_offsets: (from, to) } =
-        serde_json::from_str(value.get()).map_err(|e| format!("is not described as a tensor: {e}"))?;
+        serde_json::from_value(value).map_err(|e| format!("is not described as a tensor: {e}"))?;
     if shape.len() > MAX_RANK {
         return Err(format!("has {} dimensions, more than {MAX_RANK}", shape.len()));
     }
-    if from > to || to > file_len - start {
-        return Err(format!("its data {from}..{to} are not within the {} bytes of data: is the file cut short?", file_len - start));
+    if from > to || to > data_len {
+        return Err(format!(
+            "its data {from}..{to} are not within the {} bytes of data: is the file cut short?",
+            data_len
+        ));
     }
     let elements = shape.iter().try_fold(1u64, |n, &d| n.checked_mul(d)).ok_or("has too many elements")?;
     if let Some(size) = element_size(&dtype)

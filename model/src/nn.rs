@@ -1,0 +1,49 @@
+//! Layers and blocks that the networks share, named as in diffusers.
+//!
+//! Maps are `(batch, height, width, channels)`, sequences `(batch, tokens, channels)`; all is float32. Each constructor takes the
+//! [`Weights`] below its own name, and each layer is computed by the kernels, so a row's bits do not depend on its batch.
+
+mod attention;
+mod embedding;
+mod norm;
+mod resample;
+mod resnet;
+
+use candle_core::Tensor;
+use x0_kernels::{Conv2d, Conv2dOptions, Linear};
+
+use crate::error::LoadError;
+use crate::weights::Weights;
+
+pub use attention::{Attention, AttentionConfig};
+pub use embedding::{TimestepEmbedding, Timesteps};
+pub use norm::{GroupNorm, LayerNorm};
+pub use resample::{Downsample2D, Upsample2D, average_pool, repeat_pixels};
+pub use resnet::{Resample, ResnetBlock2D, ResnetConfig, TimeScaleShift};
+
+/// A linear layer `weight` `(outputs, inputs)`, with a `bias` if the file has one.
+pub fn linear(weights: &Weights, inputs: usize, outputs: usize) -> Result<Linear, LoadError> {
+    let weight = weights.get("weight", (outputs, inputs))?;
+    Ok(Linear::new(&weight, bias(weights, outputs)?.as_ref())?)
+}
+
+/// A convolution `weight` `(outputs, inputs, kernel, kernel)`, with a `bias` if the file has one.
+pub fn conv2d(
+    weights: &Weights,
+    inputs: usize,
+    outputs: usize,
+    kernel: usize,
+    options: Conv2dOptions,
+) -> Result<Conv2d, LoadError> {
+    let weight = weights.get("weight", (outputs, inputs, kernel, kernel))?;
+    Ok(Conv2d::new(&weight, bias(weights, outputs)?.as_ref(), options)?)
+}
+
+fn bias(weights: &Weights, outputs: usize) -> Result<Option<Tensor>, LoadError> {
+    if weights.contains("bias") { weights.get("bias", outputs).map(Some) } else { Ok(None) }
+}
+
+/// `x / factor`, where 1 costs nothing.
+fn rescale(x: Tensor, factor: f64) -> candle_core::Result<Tensor> {
+    if factor == 1.0 { Ok(x) } else { x / factor }
+}
