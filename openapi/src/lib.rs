@@ -1,1 +1,32 @@
+//! What goes over the wire: requests, records, events and problems, and the OpenAPI document that describes them.
+//!
+//! These types say what is sent, not what is allowed: the server checks a [`GenerationRequest`] against its limits and its
+//! models before anything is made of it. [`ApiDoc`] holds the parts of the document that belong to no route; the server adds
+//! its routes to it, and the result is committed as `openapi.json` beside this crate.
 
+mod document;
+mod event;
+mod health;
+mod json;
+mod model;
+mod names;
+mod problem;
+mod record;
+mod request;
+mod seed;
+
+pub use document::ApiDoc;
+pub use event::{Event, PreviewEvent, QueuedEvent, ShutdownEvent, StartedEvent, StepEvent};
+pub use health::{Health, Queue, Readiness};
+pub use json::{Fields, Json, parse};
+pub use model::{
+    Model, ModelDefaults, ModelKind, ModelList, ModelSize, Sampler, SamplerList, SamplerOption, SamplerOptionKind,
+};
+pub use names::{ImageFormat, Named, OnDisconnect, PreviewDecoder, Priority, State};
+pub use problem::{ErrorCode, FieldError, Problem};
+pub use record::{
+    GenerationError, GenerationList, GenerationRecord, ImageRecord, InputImage, Progress, ResolvedOutput,
+    ResolvedPreview, ResolvedRequest, Timings,
+};
+pub use request::{ClassLabel, GenerationRequest, OutputRequest, PreviewRequest};
+pub use seed::Seed;

@@ -1,0 +1,25 @@
+//! The parts of the OpenAPI document that belong to no route.
+
+use utoipa::OpenApi;
+
+use crate::event::Event;
+use crate::problem::Problem;
+
+/// The document without its routes.
+#[derive(Debug, OpenApi)]
+#[openapi(
+    info(
+        title = "x0",
+        description = "An inference server for Stable Diffusion: asks a diffusion model for pictures, and shows the model's \
+                       prediction of the finished picture while the noise is still being removed.\n\n\
+                       Errors are `application/problem+json` (RFC 9457) with a stable `code`.",
+        license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0"),
+    ),
+    tags(
+        (name = "generations", description = "Making pictures"),
+        (name = "models", description = "What can be made, and how"),
+        (name = "operations", description = "For those who run the server"),
+    ),
+    components(schemas(Event, Problem)),
+)]
+pub struct ApiDoc;

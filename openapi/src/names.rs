@@ -1,0 +1,119 @@
+//! Closed sets of words.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// A closed set of words that stand for values on the wire.
+pub trait Named: Copy + Sized + 'static {
+    /// Every value, in the order in which they are listed to people.
+    const ALL: &'static [Self];
+
+    /// The word.
+    fn name(self) -> &'static str;
+
+    /// The value that `name` stands for.
+    fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|value| value.name() == name)
+    }
+}
+
+/// Declares an enum whose variants are words, once for serde, the document and [`Named`].
+macro_rules! named {
+    ($(#[$meta:meta])* $type:ident { $($(#[$variant_meta:meta])* $variant:ident = $name:literal),+ $(,)? }) => {
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+        pub enum $type {
+            $($(#[$variant_meta])* #[serde(rename = $name)] $variant),+
+        }
+
+        impl $crate::names::Named for $type {
+            const ALL: &'static [Self] = &[$(Self::$variant),+];
+
+            fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name),+ }
+            }
+        }
+    };
+}
+pub(crate) use named;
+
+named! {
+    /// Where a generation stands. The last three are terminal: none is ever left.
+    State {
+        /// Accepted, and not begun.
+        Queued = "queued",
+        /// Its first image was begun.
+        Running = "running",
+        /// Every image is finished.
+        Succeeded = "succeeded",
+        /// It could not be finished; `error` says why.
+        Failed = "failed",
+        /// A client cancelled it.
+        Cancelled = "cancelled",
+    }
+}
+
+impl State {
+    /// Whether nothing more will happen to the generation.
+    pub fn is_terminal(self) -> bool {
+        match self {
+            State::Queued | State::Running => false,
+            State::Succeeded | State::Failed | State::Cancelled => true,
+        }
+    }
+}
+
+named! {
+    /// How urgent a generation is among others that wait.
+    Priority {
+        Low = "low",
+        Normal = "normal",
+        High = "high",
+    }
+}
+
+named! {
+    /// What becomes of a generation when the client that waits for its answer goes away.
+    OnDisconnect {
+        /// It is cancelled. The default where the answer is the picture, the record after a wait, or the event stream.
+        Cancel = "cancel",
+        /// It is finished and kept. The default where the answer is 202.
+        Keep = "keep",
+    }
+}
+
+named! {
+    /// How a preview is made of the model's prediction.
+    PreviewDecoder {
+        /// The best one that costs little: `full` for pixel-space models; for latent models `tiny` where there is one, otherwise `linear`.
+        Auto = "auto",
+        /// No previews.
+        None = "none",
+        /// Latent models: a matrix from latent channels to colours, at an eighth of the size.
+        Linear = "linear",
+        /// Latent models: a small decoder that comes with the model.
+        Tiny = "tiny",
+        /// The model's own decoder. For pixel-space models the prediction is the picture, and this is exact and free.
+        Full = "full",
+    }
+}
+
+named! {
+    /// How a picture is encoded. WebP is written without loss.
+    ImageFormat {
+        Png = "png",
+        Jpeg = "jpeg",
+        Webp = "webp",
+    }
+}
+
+impl ImageFormat {
+    /// The media type, as in `Content-Type`.
+    pub fn media_type(self) -> &'static str {
+        match self {
+            ImageFormat::Png => "image/png",
+            ImageFormat::Jpeg => "image/jpeg",
+            ImageFormat::Webp => "image/webp",
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! What a client asks for, as it was sent: nothing is resolved, little is checked.
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::json::{Fields, Json};
+use crate::names::{ImageFormat, OnDisconnect, PreviewDecoder, Priority};
+use crate::problem::FieldError;
+use crate::seed::Seed;
+
+/// A request for one or more pictures.
+///
+/// Every field may be left out, unless the model needs it; `null` counts as left out. Fields that are not listed here are
+/// refused. The ranges are this server's defaults; its operator may have set others.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"model": "fashion", "class_label": "sneaker", "seed": 7}))]
+pub struct GenerationRequest {
+    /// The id of a model, as `GET /v1/models` lists them. Default: the first model that takes what the request gives.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "fashion")]
+    pub model: Option<String>,
+    /// What a text-to-image model shall show.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(max_length = 8192)]
+    pub prompt: Option<String>,
+    /// What a text-to-image model shall stay away from. Default: nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(max_length = 8192)]
+    pub negative_prompt: Option<String>,
+    /// What a class-conditional model shall show: the class's index or its name, in any case.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub class_label: Option<ClassLabel>,
+    /// How many images. Default 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 8)]
+    pub n: Option<i64>,
+    /// Image `i` uses `seed + i`. Default: random.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seed: Option<Seed>,
+    /// In pixels. Default: the model's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 2048)]
+    pub width: Option<i64>,
+    /// In pixels. Default: the model's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 2048)]
+    pub height: Option<i64>,
+    /// Denoising steps. Default: the model's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 1000)]
+    pub steps: Option<i64>,
+    /// Classifier-free guidance; 1 is without. Default: the model's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 0, maximum = 30)]
+    pub guidance_scale: Option<f64>,
+    /// How much of the guided prediction's contrast is taken back (Lin et al. 2023, section 3.4). Default 0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 0, maximum = 1)]
+    pub guidance_rescale: Option<f64>,
+    /// A sampler or one of its aliases, as `GET /v1/samplers` lists them. Default: the model's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "ddim")]
+    pub sampler: Option<String>,
+    /// How the noise levels are spread over the steps. Default: `default`, which is the sampler's own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "karras")]
+    pub noise_schedule: Option<String>,
+    /// How the timesteps are spread. Default: the model's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "trailing")]
+    pub timestep_spacing: Option<String>,
+    /// How much noise DDIM adds at each step. Default 0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 0, maximum = 1)]
+    pub eta: Option<f64>,
+    /// How many of the text encoder's last layers to leave out, as diffusers counts them. Default: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 0, maximum = 12)]
+    pub clip_skip: Option<i64>,
+    /// A picture to start from: base64 of a PNG, JPEG or WebP file, or a data URL of one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub init_image: Option<String>,
+    /// Where the picture is made anew: as `init_image`, white where it may change, black where it stays.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mask_image: Option<String>,
+    /// Which share of the steps is done when starting from `init_image`. Default 0.8.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 0, maximum = 1)]
+    pub strength: Option<f64>,
+    /// Default: no previews.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub preview: Option<PreviewRequest>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub output: Option<OutputRequest>,
+    /// Default: `normal`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub priority: Option<Priority>,
+    /// The generation fails with `deadline_exceeded` when it is not finished this many seconds after it was accepted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 3600)]
+    pub deadline_seconds: Option<f64>,
+    /// Default: `keep` where the answer is 202, otherwise `cancel`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub on_disconnect: Option<OnDisconnect>,
+}
+
+/// A class's index, or its name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(untagged)]
+pub enum ClassLabel {
+    Index(i64),
+    Name(String),
+}
+
+/// Which previews of the finished picture are sent while it is being made, as `preview` events.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PreviewRequest {
+    /// One preview every so many steps. Default 5.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1)]
+    pub every: Option<i64>,
+    /// Default: `auto`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub decoder: Option<PreviewDecoder>,
+    /// Default: `png` for pictures up to 128 x 128, otherwise `jpeg`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub format: Option<ImageFormat>,
+    /// The longer side in pixels; larger previews are made smaller. Default 512.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 16, maximum = 2048)]
+    pub max_size: Option<i64>,
+}
+
+/// How the finished pictures are encoded and sent.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OutputRequest {
+    /// Default: `png`, or what `Accept` asks for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub format: Option<ImageFormat>,
+    /// JPEG only. Default 90.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 100)]
+    pub quality: Option<i64>,
+    /// PNG only: whether the file says, in a text chunk `x0`, which request makes the same picture again. Default: true for PNG.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<bool>,
+    /// Whether records and `image` events carry the file itself, in base64. Default: false.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub inline: Option<bool>,
+}
+
+impl GenerationRequest {
+    /// Reads a request, or finds everything in it that is not of the right type, and every field that is not known.
+    pub fn read(json: Json) -> Result<Self, Vec<FieldError>> {
+        let mut fields = Fields::new(json).map_err(|error| vec![error])?;
+        let request = Self {
+            model: fields.text("model"),
+            prompt: fields.text("prompt"),
+            negative_prompt: fields.text("negative_prompt"),
+            class_label: fields.class_label("class_label"),
+            n: fields.integer("n"),
+            seed: fields.seed("seed"),
+            width: fields.integer("width"),
+            height: fields.integer("height"),
+            steps: fields.integer("steps"),
+            guidance_scale: fields.number("guidance_scale"),
+            guidance_rescale: fields.number("guidance_rescale"),
+            sampler: fields.text("sampler"),
+            noise_schedule: fields.text("noise_schedule"),
+            timestep_spacing: fields.text("timestep_spacing"),
+            eta: fields.number("eta"),
+            clip_skip: fields.integer("clip_skip"),
+            init_image: fields.text("init_image"),
+            mask_image: fields.text("mask_image"),
+            strength: fields.number("strength"),
+            preview: fields.object("preview", |preview| PreviewRequest {
+                every: preview.integer("every"),
+                decoder: preview.choice("decoder"),
+                format: preview.choice("format"),
+                max_size: preview.integer("max_size"),
+            }),
+            output: fields.object("output", |output| OutputRequest {
+                format: output.choice("format"),
+                quality: output.integer("quality"),
+                metadata: output.boolean("metadata"),
+                inline: output.boolean("inline"),
+            }),
+            priority: fields.choice("priority"),
+            deadline_seconds: fields.number("deadline_seconds"),
+            on_disconnect: fields.choice("on_disconnect"),
+        };
+        fields.finish(request)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::json::parse;
+
+    #[test]
+    fn what_is_written_is_read() {
+        let request = GenerationRequest {
+            model: Some("fashion".to_owned()),
+            class_label: Some(ClassLabel::Name("Sneaker".to_owned())),
+            seed: Some(Seed(u64::MAX)),
+            guidance_scale: Some(2.0),
+            preview: Some(PreviewRequest { every: Some(5), ..Default::default() }),
+            output: Some(OutputRequest { format: Some(ImageFormat::Webp), ..Default::default() }),
+            on_disconnect: Some(OnDisconnect::Keep),
+            ..Default::default()
+        };
+        let text = serde_json::to_vec(&request).unwrap();
+        assert_eq!(GenerationRequest::read(parse(&text).unwrap()), Ok(request));
+        assert_eq!(GenerationRequest::read(parse(b"{}").unwrap()), Ok(GenerationRequest::default()));
+    }
+}
