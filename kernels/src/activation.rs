@@ -1,6 +1,14 @@
 //! Pointwise functions.
 
-use candle_core::{D, Result, Tensor};
+use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Tensor, bail};
+
+use crate::math;
+use crate::pool;
+use crate::simd::{Isa, Kernel, LANES, Simd, dispatch};
+use crate::tensor::{SharedMut, filled, floats, output};
+
+/// Floats that one task takes.
+const TASK_FLOATS: usize = 16 * 1024;
 
 /// A pointwise function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -21,22 +29,169 @@ pub enum Activation {
 pub fn activate(x: &Tensor, activation: Activation) -> Result<Tensor> {
     match activation {
         Activation::Identity => Ok(x.clone()),
-        Activation::Silu => x.silu(),
-        Activation::Gelu => x.gelu_erf(),
-        Activation::QuickGelu => x / ((x * -1.702)?.exp()? + 1.0)?,
-        Activation::Relu => x.relu(),
-        Activation::Tanh => x.tanh(),
+        Activation::Silu | Activation::Gelu | Activation::QuickGelu | Activation::Relu | Activation::Tanh => {
+            x.contiguous()?.apply_op1_no_bwd(&Pointwise(activation))
+        }
     }
 }
 
-/// `(.., 2c)` to `(.., c)`: the first half of the channels times the erf GELU of the second half.
+/// `(.., 2c)` to `(.., c)`: the first half of the channels times the erf GELU of the second half (Shazeer 2020).
 pub fn geglu(x: &Tensor) -> Result<Tensor> {
-    let c = x.dim(D::Minus1)? / 2;
-    x.narrow(D::Minus1, 0, c)? * x.narrow(D::Minus1, c, c)?.gelu_erf()?
+    x.contiguous()?.apply_op1_no_bwd(&Geglu)
 }
 
-/// Adds `v`, `(batch, channels)`, to every position of `x`, `(batch, height, width, channels)`.
+/// Adds `v`, `(batch, channels)`, to every position of `x`, `(batch, .., channels)`.
 pub fn add_per_channel(x: &Tensor, v: &Tensor) -> Result<Tensor> {
-    let (b, c) = v.dims2()?;
-    x.broadcast_add(&v.reshape((b, 1, 1, c))?)
+    x.contiguous()?.apply_op2_no_bwd(&v.contiguous()?, &AddPerChannel)
+}
+
+/// A function of a whole stretch of floats.
+struct Stretch<'a> {
+    input: &'a [f32],
+    activation: Activation,
+    out: SharedMut,
+    /// Where `input` goes in `out`.
+    start: usize,
+}
+
+impl Kernel for Stretch<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        for (i, chunk) in self.input.chunks(LANES).enumerate() {
+            // SAFETY: `out` has a place for each float of `input` from `start` on, and this task alone writes there.
+            unsafe {
+                let at = self.out.at(self.start + i * LANES);
+                if chunk.len() == LANES {
+                    S::store(at, math::activate::<S>(S::load(chunk.as_ptr()), self.activation));
+                } else {
+                    let x = S::load_partial(chunk.as_ptr(), chunk.len());
+                    S::store_partial(at, math::activate::<S>(x, self.activation), chunk.len());
+                }
+            }
+        }
+    }
+}
+
+struct Pointwise(Activation);
+
+impl CustomOp1 for Pointwise {
+    fn name(&self) -> &'static str {
+        "activation"
+    }
+
+    fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let x = floats(storage, layout)?;
+        let fill = |out| {
+            pool::for_each_range(x.len(), TASK_FLOATS, |range| {
+                dispatch(
+                    Isa::best(),
+                    Stretch { input: &x[range.clone()], activation: self.0, out, start: range.start },
+                );
+            });
+        };
+        // SAFETY: the ranges cover the whole buffer.
+        Ok(output(unsafe { filled(x.len(), fill) }, layout.shape().clone()))
+    }
+}
+
+/// GEGLU of some rows.
+struct GegluRows<'a> {
+    /// Whole rows of `2 * width` floats.
+    input: &'a [f32],
+    width: usize,
+    out: SharedMut,
+    first_row: usize,
+}
+
+impl Kernel for GegluRows<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        for (i, row) in self.input.chunks_exact(2 * self.width).enumerate() {
+            let (value, gate) = row.split_at(self.width);
+            for at in (0..self.width).step_by(LANES) {
+                let lanes = LANES.min(self.width - at);
+                // SAFETY: both halves have `width` floats; the output has `width` floats for each row.
+                unsafe {
+                    let out = self.out.at((self.first_row + i) * self.width + at);
+                    let (value, gate) = (value.as_ptr().add(at), gate.as_ptr().add(at));
+                    if lanes == LANES {
+                        S::store(out, S::mul(S::load(value), math::gelu::<S>(S::load(gate))));
+                    } else {
+                        let gate = math::gelu::<S>(S::load_partial(gate, lanes));
+                        S::store_partial(out, S::mul(S::load_partial(value, lanes), gate), lanes);
+                    }
+                }
+            }
+        }
+    }
+}
+
+struct Geglu;
+
+impl CustomOp1 for Geglu {
+    fn name(&self) -> &'static str {
+        "geglu"
+    }
+
+    fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let x = floats(storage, layout)?;
+        let mut dims = layout.dims().to_vec();
+        let Some(last) = dims.last_mut().filter(|last| **last > 0 && **last % 2 == 0) else {
+            bail!("GEGLU splits the last dimension in two; it was given {:?}", layout.shape())
+        };
+        *last /= 2;
+        let width = *last;
+        let fill = |out| {
+            pool::for_each_range(x.len() / (2 * width), TASK_FLOATS.div_ceil(width), |rows| {
+                let input = &x[rows.start * 2 * width..rows.end * 2 * width];
+                dispatch(Isa::best(), GegluRows { input, width, out, first_row: rows.start });
+            });
+        };
+        // SAFETY: the rows cover the whole buffer.
+        Ok(output(unsafe { filled(x.len() / 2, fill) }, dims))
+    }
+}
+
+struct AddPerChannel;
+
+impl CustomOp2 for AddPerChannel {
+    fn name(&self) -> &'static str {
+        "add_per_channel"
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        x_layout: &Layout,
+        v: &CpuStorage,
+        v_layout: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let (x, v) = (floats(x, x_layout)?, floats(v, v_layout)?);
+        let (batch, channels) = v_layout.shape().dims2()?;
+        let dims = x_layout.dims();
+        if dims.first() != Some(&batch) || dims.last() != Some(&channels) || dims.len() < 2 || channels == 0 {
+            bail!("cannot add {:?} to each position of {:?}", v_layout.shape(), x_layout.shape())
+        }
+        let positions = x.len() / (batch.max(1) * channels);
+        let fill = |out: SharedMut| {
+            pool::for_each_range(batch * positions, TASK_FLOATS.div_ceil(channels), |rows| {
+                for row in rows {
+                    let image = row / positions;
+                    let pairs = x[row * channels..(row + 1) * channels]
+                        .iter()
+                        .zip(&v[image * channels..(image + 1) * channels]);
+                    for (i, (a, b)) in pairs.enumerate() {
+                        // SAFETY: the buffer has a place for each element of `x`, and this task alone writes this row.
+                        unsafe { out.at(row * channels + i).write(a + b) };
+                    }
+                }
+            });
+        };
+        // SAFETY: every row is written.
+        Ok(output(unsafe { filled(x.len(), fill) }, x_layout.shape().clone()))
+    }
 }

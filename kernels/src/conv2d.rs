@@ -1,6 +1,17 @@
 //! Two-dimensional convolution.
 
-use candle_core::{Result, Tensor};
+use std::sync::Arc;
+
+use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Tensor, bail};
+
+use crate::Activation;
+use crate::gemm::{Epilogue, PackedWeights, Rows, multiply};
+use crate::pool;
+use crate::simd::Isa;
+use crate::tensor::{filled, floats, output, weights};
+
+/// Inputs of fewer channels are gathered into patches first: a tap of one or four floats is not worth a pointer.
+const GATHER_BELOW: usize = 12;
 
 /// How a convolution walks over its input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -19,38 +30,216 @@ impl Conv2dOptions {
     }
 }
 
-/// A convolution on channel-last maps.
+/// A convolution on channel-last maps. The weights are packed for this machine when the layer is made.
 #[derive(Clone, Debug)]
 pub struct Conv2d {
-    weight: Tensor,
-    bias: Option<Tensor>,
+    packed: Arc<PackedWeights>,
     options: Conv2dOptions,
+    channels: usize,
+    kernel: (usize, usize),
+    activation: Activation,
 }
 
 impl Conv2d {
-    /// `weight` is `(out, in, kernel height, kernel width)` as torch stores it, `bias` is `(out)`; float32.
+    /// `weight` is `(out, in, kernel height, kernel width)` as torch stores it, `bias` is `(out)`.
+    ///
+    /// # Errors
+    ///
+    /// Where the shapes do not fit.
     pub fn new(weight: &Tensor, bias: Option<&Tensor>, options: Conv2dOptions) -> Result<Self> {
-        Ok(Self { weight: weight.contiguous()?, bias: bias.cloned(), options })
+        Self::with_isa(weight, bias, options, Isa::best())
+    }
+
+    /// [`Self::new`] for an instruction set that is not the best one, to compare them.
+    pub fn with_isa(weight: &Tensor, bias: Option<&Tensor>, options: Conv2dOptions, isa: Isa) -> Result<Self> {
+        let (n, c, kh, kw) = weight.dims4()?;
+        let values = weights(weight)?;
+        let bias = bias.map(weights).transpose()?;
+        if bias.as_ref().is_some_and(|b| b.len() != n) || options.stride == 0 {
+            bail!("a convolution of {n} outputs has a bias of another size, or a stride of 0");
+        }
+        let taps = kh * kw;
+        let packed = if c < GATHER_BELOW {
+            PackedWeights::new(isa, 1, taps * c, n, bias, |_, k, column| values[(column * c + k % c) * taps + k / c])
+        } else {
+            PackedWeights::new(isa, taps, c, n, bias, |tap, k, column| values[(column * c + k) * taps + tap])
+        };
+        Ok(Self { packed: Arc::new(packed), options, channels: c, kernel: (kh, kw), activation: Activation::Identity })
+    }
+
+    /// The same layer followed by `activation`, at no further cost.
+    pub fn then(mut self, activation: Activation) -> Self {
+        self.activation = activation;
+        self
     }
 
     /// `(batch, height, width, in)` to `(batch, height', width', out)`.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let mut x = x.permute((0, 3, 1, 2))?.contiguous()?;
-        if self.options.upsample {
-            let (_, _, h, w) = x.dims4()?;
-            x = x.upsample_nearest2d(2 * h, 2 * w)?;
+        x.contiguous()?.apply_op1_no_bwd(&Op(self))
+    }
+
+    /// `activation(conv(x) + residual)`; `residual` is of the answer's shape.
+    pub fn forward_add(&self, x: &Tensor, residual: &Tensor) -> Result<Tensor> {
+        x.contiguous()?.apply_op2_no_bwd(&residual.contiguous()?, &Op(self))
+    }
+}
+
+/// The input of a convolution and the size of its output.
+struct Map<'a> {
+    values: &'a [f32],
+    height: usize,
+    width: usize,
+    channels: usize,
+    out_height: usize,
+    out_width: usize,
+    kernel: (usize, usize),
+    options: Conv2dOptions,
+    /// `channels` zeros, which stand for everything outside of the map.
+    zeros: Vec<f32>,
+}
+
+impl<'a> Map<'a> {
+    fn new(layer: &Conv2d, values: &'a [f32], shape: &Shape) -> Result<Self> {
+        let (_, height, width, channels) = shape.dims4()?;
+        if channels != layer.channels {
+            bail!("a convolution of {} channels was given {shape:?}", layer.channels);
         }
-        let (before, after) = self.options.padding;
-        let x = x.pad_with_zeros(2, before, after)?.pad_with_zeros(3, before, after)?;
-        let y = x.conv2d(&self.weight, 0, self.options.stride, 1, 1)?.permute((0, 2, 3, 1))?.contiguous()?;
-        match &self.bias {
-            Some(b) => y.broadcast_add(b),
-            None => Ok(y),
+        let Conv2dOptions { stride, padding: (before, after), upsample } = layer.options;
+        let scale = if upsample { 2 } else { 1 };
+        let size =
+            |len: usize, kernel: usize| (len * scale + before + after).checked_sub(kernel).map(|n| n / stride + 1);
+        let (Some(out_height), Some(out_width)) = (size(height, layer.kernel.0), size(width, layer.kernel.1)) else {
+            bail!("a convolution with a kernel of {:?} was given {shape:?}", layer.kernel)
+        };
+        let zeros = vec![0.0; channels];
+        Ok(Self {
+            values,
+            height,
+            width,
+            channels,
+            out_height,
+            out_width,
+            kernel: layer.kernel,
+            options: layer.options,
+            zeros,
+        })
+    }
+
+    /// The channels of the input under one tap of one output position, or zeros outside.
+    #[inline(always)]
+    fn under(&self, image: usize, y: usize, x: usize, tap: usize) -> &[f32] {
+        let Conv2dOptions { stride, padding: (before, _), upsample } = self.options;
+        let shift = usize::from(upsample);
+        // A position before the map wraps around to a huge number, which the comparison below refuses too.
+        let row = (y * stride + tap / self.kernel.1).wrapping_sub(before) >> shift;
+        let column = (x * stride + tap % self.kernel.1).wrapping_sub(before) >> shift;
+        if row < self.height && column < self.width {
+            let at = ((image * self.height + row) * self.width + column) * self.channels;
+            &self.values[at..at + self.channels]
+        } else {
+            &self.zeros
         }
     }
 
-    /// [`Self::forward`] plus `residual`, of the answer's shape.
-    pub fn forward_add(&self, x: &Tensor, residual: &Tensor) -> Result<Tensor> {
-        self.forward(x)? + residual
+    fn position(&self, row: usize) -> (usize, usize, usize) {
+        let within = row % (self.out_height * self.out_width);
+        (row / (self.out_height * self.out_width), within / self.out_width, within % self.out_width)
+    }
+
+    /// All patches one after the other, `(rows, taps * channels)`.
+    fn gather(&self, rows: usize) -> Vec<f32> {
+        let taps = self.kernel.0 * self.kernel.1;
+        let width = taps * self.channels;
+        let fill = |out: crate::tensor::SharedMut| {
+            pool::for_each_range(rows, 1024, |range| {
+                for row in range {
+                    let (image, y, x) = self.position(row);
+                    for tap in 0..taps {
+                        let pixel = self.under(image, y, x, tap);
+                        // SAFETY: the buffer has `rows * width` floats, and this task alone writes this row.
+                        unsafe {
+                            std::ptr::copy_nonoverlapping(
+                                pixel.as_ptr(),
+                                out.at(row * width + tap * self.channels),
+                                self.channels,
+                            )
+                        };
+                    }
+                }
+            });
+        };
+        // SAFETY: every tap of every row is written.
+        unsafe { filled(rows * width, fill) }
+    }
+}
+
+impl Rows for Map<'_> {
+    #[inline(always)]
+    fn addresses(&self, row: usize, pointers: &mut [*const f32], stride: usize) {
+        let (image, y, x) = self.position(row);
+        for tap in 0..self.kernel.0 * self.kernel.1 {
+            pointers[tap * stride] = self.under(image, y, x, tap).as_ptr();
+        }
+    }
+}
+
+/// Patches that were gathered.
+struct Patches(Vec<f32>, usize);
+
+impl Rows for Patches {
+    #[inline(always)]
+    fn addresses(&self, row: usize, pointers: &mut [*const f32], _stride: usize) {
+        pointers[0] = self.0[row * self.1..(row + 1) * self.1].as_ptr();
+    }
+}
+
+struct Op<'a>(&'a Conv2d);
+
+impl Op<'_> {
+    fn run(&self, x: &[f32], shape: &Shape, residual: Option<&[f32]>) -> Result<(CpuStorage, Shape)> {
+        let packed = &self.0.packed;
+        let map = Map::new(self.0, x, shape)?;
+        let dims = (shape.dims()[0], map.out_height, map.out_width, packed.columns);
+        let rows = dims.0 * dims.1 * dims.2;
+        if residual.is_some_and(|r| r.len() != rows * packed.columns) {
+            bail!("the residual of a convolution is not of its output's shape {dims:?}");
+        }
+        let epilogue = Epilogue { residual, activation: self.0.activation };
+        let fill = |out| {
+            if packed.taps == 1 && self.0.kernel != (1, 1) {
+                let patches = Patches(map.gather(rows), packed.depth);
+                multiply(&patches, packed, rows, epilogue, out);
+            } else {
+                multiply(&map, packed, rows, epilogue, out);
+            }
+        };
+        // SAFETY: `multiply` writes every row and column.
+        Ok(output(unsafe { filled(rows * packed.columns, fill) }, dims))
+    }
+}
+
+impl CustomOp1 for Op<'_> {
+    fn name(&self) -> &'static str {
+        "conv2d"
+    }
+
+    fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        self.run(floats(storage, layout)?, layout.shape(), None)
+    }
+}
+
+impl CustomOp2 for Op<'_> {
+    fn name(&self) -> &'static str {
+        "conv2d_add"
+    }
+
+    fn cpu_fwd(
+        &self,
+        storage: &CpuStorage,
+        layout: &Layout,
+        residual: &CpuStorage,
+        residual_layout: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        self.run(floats(storage, layout)?, layout.shape(), Some(floats(residual, residual_layout)?))
     }
 }

@@ -1,8 +1,8 @@
 //! Kernels for Stable Diffusion's networks.
 //!
 //! Activations are float32 candle tensors in channel-last order, `(batch, height, width, channels)` for maps and
-//! `(batch, tokens, channels)` for sequences, contiguous. Layers with weights ([`Linear`], [`Conv2d`]) pack them once, when
-//! they are made.
+//! `(batch, tokens, channels)` for sequences. Layers with weights ([`Linear`], [`Conv2d`]) pack them once, when they are
+//! made, for the instruction set that the machine has ([`Isa`]).
 //!
 //! A row of a batch is computed by the same operations in the same order whatever the size of the batch, the number of
 //! threads and the instruction set: its bits do not depend on its company.
@@ -10,11 +10,18 @@
 mod activation;
 mod attention;
 mod conv2d;
+mod gemm;
 mod linear;
+mod math;
 mod norm;
+mod pool;
+mod simd;
+mod tensor;
 
 pub use activation::{Activation, activate, add_per_channel, geglu};
-pub use attention::{Mask, attention};
+pub use attention::{Mask, Options as AttentionOptions, attention, attention_with_isa};
 pub use conv2d::{Conv2d, Conv2dOptions};
 pub use linear::Linear;
 pub use norm::{group_norm, layer_norm};
+pub use pool::{install, threads};
+pub use simd::Isa;

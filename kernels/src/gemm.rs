@@ -1,0 +1,327 @@
+//! The matrix product that linear layers and convolutions share.
+//!
+//! `out[row][n] = Σ_tap Σ_k input(row, tap)[k] · weight[tap · depth + k][n]`: a linear layer has one tap, a 3×3 convolution
+//! nine (the *indirect* form of Dukhan 2019: no patch is ever copied, each tap of each row is a pointer). The sum over
+//! `(tap, k)` is one chain of fused multiply-adds in that order, started at zero, for each element of the output. Splitting
+//! the chain in blocks that pass through memory does not change it, nor does the size of a tile; so the bits of a row
+//! depend on nothing but its own input and the weights.
+
+use crate::Activation;
+use crate::math;
+use crate::pool;
+use crate::simd::{Isa, Kernel, LANES, Simd, dispatch};
+use crate::tensor::SharedMut;
+
+/// Floats of a block of packed weights that should stay in a core's second-level cache while rows pass by.
+const BLOCK_FLOATS: usize = 96 * 1024;
+/// Rows that one task takes: enough that a block of weights is used often, few enough that tasks balance.
+const TASK_ROWS: usize = 192;
+
+/// Sixteen floats on a cache line of their own.
+#[repr(align(64))]
+#[derive(Clone, Copy, Debug)]
+#[expect(dead_code, reason = "the floats are read through pointers to the first line")]
+struct Line([f32; LANES]);
+
+/// Weights in the order in which the product reads them: panels of 16 or 32 output columns, each with its `depth` rows one
+/// after the other. Columns past the last are zero.
+#[derive(Debug)]
+pub(crate) struct PackedWeights {
+    lines: Vec<Line>,
+    isa: Isa,
+    /// Vectors of a panel's row.
+    vectors: usize,
+    pub(crate) taps: usize,
+    pub(crate) depth: usize,
+    pub(crate) columns: usize,
+    bias: Option<Vec<f32>>,
+}
+
+impl PackedWeights {
+    /// `weight(tap, k, column)` gives the elements.
+    pub(crate) fn new(
+        isa: Isa,
+        taps: usize,
+        depth: usize,
+        columns: usize,
+        bias: Option<Vec<f32>>,
+        weight: impl Fn(usize, usize, usize) -> f32,
+    ) -> Self {
+        let vectors = match isa {
+            Isa::Avx512 if columns > LANES => 2,
+            Isa::Avx512 | Isa::Avx2 | Isa::Portable => 1,
+        };
+        let width = vectors * LANES;
+        let mut lines = Vec::with_capacity(columns.div_ceil(width) * taps * depth * vectors);
+        for panel in 0..columns.div_ceil(width) {
+            for tap in 0..taps {
+                for k in 0..depth {
+                    for v in 0..vectors {
+                        let first = panel * width + v * LANES;
+                        lines.push(Line(std::array::from_fn(|i| {
+                            if first + i < columns { weight(tap, k, first + i) } else { 0.0 }
+                        })));
+                    }
+                }
+            }
+        }
+        Self { lines, isa, vectors, taps, depth, columns, bias }
+    }
+}
+
+/// Where the rows of the left matrix lie in memory.
+pub(crate) trait Rows: Sync {
+    /// Writes the address of `depth` floats for each tap of `row`: `pointers[tap * stride]`.
+    ///
+    /// The addresses must stay readable while `self` lives.
+    fn addresses(&self, row: usize, pointers: &mut [*const f32], stride: usize);
+}
+
+/// What is done to a sum before it is stored: bias (from the weights), then residual, then activation.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Epilogue<'a> {
+    /// Of the output's shape.
+    pub(crate) residual: Option<&'a [f32]>,
+    pub(crate) activation: Activation,
+}
+
+/// Computes all `rows` rows of the product into `out`, `rows * columns` floats.
+pub(crate) fn multiply(
+    input: &impl Rows,
+    weights: &PackedWeights,
+    rows: usize,
+    epilogue: Epilogue<'_>,
+    out: SharedMut,
+) {
+    if rows == 0 {
+        return;
+    }
+    if let Some(residual) = epilogue.residual {
+        assert_eq!(residual.len(), rows * weights.columns, "the residual has the output's shape");
+    }
+    let panels = weights.columns.div_ceil(weights.vectors * LANES);
+    // With few rows the weights are the traffic: tasks share out the panels, and each weight is read once. With many rows
+    // tasks share out the rows.
+    let row_tasks = rows.div_ceil(TASK_ROWS);
+    let panel_tasks =
+        if row_tasks >= 4 * pool::threads() { 1 } else { panels.min((8 * pool::threads()).div_ceil(row_tasks)) };
+    let panels_each = panels.div_ceil(panel_tasks);
+    let panel_tasks = panels.div_ceil(panels_each);
+    pool::for_each(row_tasks * panel_tasks, |task| {
+        let (row_task, panel_task) = (task / panel_tasks, task % panel_tasks);
+        let first_panel = panel_task * panels_each;
+        let block = Block {
+            input,
+            weights,
+            epilogue,
+            out,
+            rows: row_task * TASK_ROWS..rows.min((row_task + 1) * TASK_ROWS),
+            panels: first_panel..panels.min(first_panel + panels_each),
+        };
+        dispatch(weights.isa, block);
+    });
+}
+
+/// One task of a product: some rows, some panels of columns.
+struct Block<'a, R> {
+    input: &'a R,
+    weights: &'a PackedWeights,
+    epilogue: Epilogue<'a>,
+    out: SharedMut,
+    rows: std::ops::Range<usize>,
+    panels: std::ops::Range<usize>,
+}
+
+/// A stretch of the sum's chain: some taps in full, or a part of one tap.
+struct Stretch {
+    taps: std::ops::Range<usize>,
+    depth: std::ops::Range<usize>,
+}
+
+/// Cuts the chain so that a panel's stretch fits [`BLOCK_FLOATS`].
+fn stretches(taps: usize, depth: usize, width: usize) -> Vec<Stretch> {
+    let most = BLOCK_FLOATS / width;
+    if depth <= most {
+        let step = most / depth;
+        (0..taps).step_by(step).map(|t| Stretch { taps: t..taps.min(t + step), depth: 0..depth }).collect()
+    } else {
+        let starts = move |tap| {
+            (0..depth).step_by(most).map(move |d| Stretch { taps: tap..tap + 1, depth: d..depth.min(d + most) })
+        };
+        (0..taps).flat_map(starts).collect()
+    }
+}
+
+impl<R: Rows> Kernel for Block<'_, R> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        let tile_rows = S::TILE_ROWS;
+        let taps = self.weights.taps;
+        let tiles = self.rows.len().div_ceil(tile_rows);
+        // The addresses of a tile: tap after tap, `tile_rows` each; a short last tile repeats its last row.
+        let mut table = vec![std::ptr::null(); tiles * taps * tile_rows];
+        for tile in 0..tiles {
+            for i in 0..tile_rows {
+                let row = (self.rows.start + tile * tile_rows + i).min(self.rows.end - 1);
+                self.input.addresses(row, &mut table[tile * taps * tile_rows + i..], tile_rows);
+            }
+        }
+        let all = stretches(taps, self.weights.depth, self.weights.vectors * LANES);
+        for (n, stretch) in all.iter().enumerate() {
+            let (first, last) = (n == 0, n + 1 == all.len());
+            for panel in self.panels.clone() {
+                for tile in 0..tiles {
+                    let row = self.rows.start + tile * tile_rows;
+                    let span = Span {
+                        pointers: &table[tile * taps * tile_rows..],
+                        stretch,
+                        panel,
+                        row,
+                        rows: tile_rows.min(self.rows.end - row),
+                        first,
+                        last,
+                    };
+                    // SAFETY: the caller's promise is passed on.
+                    unsafe {
+                        match (self.weights.vectors, S::TILE_ROWS) {
+                            (2, 12) => self.tile::<S, 12, 2>(&span),
+                            (_, 12) => self.tile::<S, 12, 1>(&span),
+                            (_, 6) => self.tile::<S, 6, 1>(&span),
+                            (_, 4) => self.tile::<S, 4, 1>(&span),
+                            _ => unreachable!("the tiles of all instruction sets are named above"),
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl<R: Rows> Block<'_, R> {
+    /// Adds one stretch to one tile of the output.
+    ///
+    /// # Safety
+    ///
+    /// See [`Simd`].
+    #[inline(always)]
+    unsafe fn tile<S: Simd, const ROWS: usize, const VECTORS: usize>(&self, span: &Span<'_>) {
+        let weights = self.weights;
+        let width = VECTORS * LANES;
+        let first_column = span.panel * width;
+        let columns = width.min(weights.columns - first_column);
+        // SAFETY: `out` has `rows * columns` floats and this task alone writes this tile; the packed weights hold
+        // `taps * depth` rows of `width` floats for each panel; the table holds readable addresses of `depth` floats.
+        unsafe {
+            let mut sums = [[S::splat(0.0); VECTORS]; ROWS];
+            if !span.first {
+                for (i, sum) in sums.iter_mut().enumerate().take(span.rows) {
+                    for (j, v) in sum.iter_mut().enumerate() {
+                        let lanes = columns.saturating_sub(j * LANES).min(LANES);
+                        let at = self.out.at((span.row + i) * weights.columns + first_column + j * LANES);
+                        *v = read::<S>(at, lanes);
+                    }
+                }
+            }
+            let first_line =
+                (span.panel * weights.taps + span.stretch.taps.start) * weights.depth + span.stretch.depth.start;
+            let mut b = weights.lines.as_ptr().cast::<f32>().add(first_line * width);
+            for tap in span.stretch.taps.clone() {
+                let mut a: [*const f32; ROWS] = [std::ptr::null(); ROWS];
+                for (a, p) in a.iter_mut().zip(&span.pointers[tap * ROWS..(tap + 1) * ROWS]) {
+                    *a = p.add(span.stretch.depth.start);
+                }
+                accumulate::<S, ROWS, VECTORS>(&a, span.stretch.depth.len(), b, width, &mut sums);
+                b = b.add(span.stretch.depth.len() * width);
+            }
+            for (i, sum) in sums.iter().enumerate().take(span.rows) {
+                for (j, v) in sum.iter().enumerate() {
+                    let lanes = columns.saturating_sub(j * LANES).min(LANES);
+                    let at = (span.row + i) * weights.columns + first_column + j * LANES;
+                    let v = if span.last { self.finish::<S>(*v, at, first_column + j * LANES, lanes) } else { *v };
+                    if lanes == LANES {
+                        S::store(self.out.at(at), v)
+                    } else {
+                        S::store_partial(self.out.at(at), v, lanes)
+                    }
+                }
+            }
+        }
+    }
+
+    /// Bias, residual and activation of `lanes` sums that belong at `at` in the output, in column `column`.
+    ///
+    /// # Safety
+    ///
+    /// See [`Simd`].
+    #[inline(always)]
+    unsafe fn finish<S: Simd>(&self, sum: S::V, at: usize, column: usize, lanes: usize) -> S::V {
+        // SAFETY: bias and residual have `columns` and `rows * columns` floats; `lanes` stops at the last column.
+        unsafe {
+            let mut v = sum;
+            if let Some(bias) = &self.weights.bias {
+                v = S::add(v, read::<S>(bias.as_ptr().add(column.min(bias.len())), lanes));
+            }
+            if let Some(residual) = self.epilogue.residual {
+                v = S::add(v, read::<S>(residual.as_ptr().add(at.min(residual.len())), lanes));
+            }
+            math::activate::<S>(v, self.epilogue.activation)
+        }
+    }
+}
+
+/// `sums[i][j] += Σ_k a[i][k] · b[k * width + 16 j ..]`, one fused multiply-add after the other.
+///
+/// # Safety
+///
+/// See [`Simd`]; each of `a` has `depth` floats, `b` has `depth` rows at a distance of `width`.
+#[inline(always)]
+pub(crate) unsafe fn accumulate<S: Simd, const ROWS: usize, const VECTORS: usize>(
+    a: &[*const f32; ROWS],
+    depth: usize,
+    b: *const f32,
+    width: usize,
+    sums: &mut [[S::V; VECTORS]; ROWS],
+) {
+    // SAFETY: the caller's promise is passed on.
+    unsafe {
+        let mut b = b;
+        for k in 0..depth {
+            let mut w = [S::splat(0.0); VECTORS];
+            for (j, w) in w.iter_mut().enumerate() {
+                *w = S::load(b.add(j * LANES));
+            }
+            for i in 0..ROWS {
+                let x = S::splat(*a[i].add(k));
+                for j in 0..VECTORS {
+                    sums[i][j] = S::fma(x, w[j], sums[i][j]);
+                }
+            }
+            b = b.add(width);
+        }
+    }
+}
+
+/// `lanes` floats at `p`; zeros in the other lanes.
+///
+/// # Safety
+///
+/// See [`Simd`].
+#[inline(always)]
+unsafe fn read<S: Simd>(p: *const f32, lanes: usize) -> S::V {
+    // SAFETY: the caller's promise is passed on.
+    unsafe { if lanes == LANES { S::load(p) } else { S::load_partial(p, lanes) } }
+}
+
+/// One tile and the stretch of the chain that is to be added to it.
+struct Span<'a> {
+    pointers: &'a [*const f32],
+    stretch: &'a Stretch,
+    panel: usize,
+    row: usize,
+    /// Rows of the tile that exist.
+    rows: usize,
+    first: bool,
+    last: bool,
+}
