@@ -11,10 +11,13 @@ mod info;
 mod picture;
 mod request;
 
+pub mod folder;
 pub mod generator;
 pub mod nn;
 pub mod sampler;
 pub mod schedule;
+pub mod tokenizer;
+pub mod unet_2d;
 pub mod weights;
 
 pub use error::{LoadError, StepError};

@@ -70,14 +70,35 @@ fn errors_name_the_file_and_the_tensor() {
     check_refused(x(r#"{"dtype":"F32","shape":[4],"data_offsets":[0,16]}"#), "tensor x: has shape [4], not [2, 2]");
     check_refused(x(r#"{"dtype":"I32","shape":[2,2],"data_offsets":[0,16]}"#), "tensor x: has type I32");
     check_refused(x(r#"{"dtype":"F32","shape":[2,2],"data_offsets":[0,12]}"#), "tensor x: has 12 bytes");
-    check_refused(x(r#"{"dtype":"F32","shape":[2,2],"data_offsets":[4,20]}"#), "tensor x: its data 4..20 are not within");
-    check_refused(x(r#"{"dtype":"F32","shape":[2,2],"data_offsets":[16,0]}"#), "tensor x: its data 16..0 are not within");
-    check_refused(x(r#"{"dtype":"F32","shape":[-2,2],"data_offsets":[0,16]}"#), "tensor x: is not described as a tensor");
+    check_refused(
+        x(r#"{"dtype":"F32","shape":[2,2],"data_offsets":[4,20]}"#),
+        "tensor x: its data 4..20 are not within",
+    );
+    check_refused(
+        x(r#"{"dtype":"F32","shape":[2,2],"data_offsets":[16,0]}"#),
+        "tensor x: its data 16..0 are not within",
+    );
+    check_refused(
+        x(r#"{"dtype":"F32","shape":[-2,2],"data_offsets":[0,16]}"#),
+        "tensor x: is not described as a tensor",
+    );
     check_refused(x(r#"{"dtype":"F16","shape":[2,2],"data_offsets":[8,16]}"#), "tensor x: its data begin at byte");
-    check_refused(x(r#"{"dtype":"F32","shape":[4294967296,4294967296,2],"data_offsets":[0,16]}"#), "tensor x: has too many elements");
-    check_refused(x(r#"{"dtype":"F32","shape":[1,1,1,1,1,1,1,1,4],"data_offsets":[0,16]}"#), "tensor x: has 9 dimensions");
-    check_refused(file(r#"{"y":{"dtype":"F32","shape":[2,2],"data_offsets":[0,16]}}"#, &[0; 16]), "tensor x: is missing");
-    check_refused(file(r#"{"y":{"dtype":"F32","shape":[2,2],"data_offsets":[0,16]}}"#, &[0; 17]), "its tensors end at byte");
+    check_refused(
+        x(r#"{"dtype":"F32","shape":[4294967296,4294967296,2],"data_offsets":[0,16]}"#),
+        "tensor x: has too many elements",
+    );
+    check_refused(
+        x(r#"{"dtype":"F32","shape":[1,1,1,1,1,1,1,1,4],"data_offsets":[0,16]}"#),
+        "tensor x: has 9 dimensions",
+    );
+    check_refused(
+        file(r#"{"y":{"dtype":"F32","shape":[2,2],"data_offsets":[0,16]}}"#, &[0; 16]),
+        "tensor x: is missing",
+    );
+    check_refused(
+        file(r#"{"y":{"dtype":"F32","shape":[2,2],"data_offsets":[0,16]}}"#, &[0; 17]),
+        "its tensors end at byte",
+    );
     check_refused(file(r#"{"x":[1,2"#, &[]), "its header is not a JSON object");
     check_refused(file("[]", &[]), "its header is not a JSON object");
     check_refused(vec![1, 2, 3], "has only 3 bytes");
@@ -128,7 +149,10 @@ fn weights_are_found_whole_in_half_precision_and_in_shards() {
     assert_eq!(found(&both).unwrap(), "model.safetensors");
     assert_eq!(found(&both[1..]).unwrap(), "model.fp16.safetensors");
     assert_eq!(found(&[("model.safetensors.index.json", index)]).unwrap(), "model-1.safetensors model-2.safetensors");
-    assert_eq!(found(&[("model.safetensors.index.fp16.json", index)]).unwrap(), "model-1.safetensors model-2.safetensors");
+    assert_eq!(
+        found(&[("model.safetensors.index.fp16.json", index)]).unwrap(),
+        "model-1.safetensors model-2.safetensors"
+    );
     assert!(found(&[]).unwrap_err().to_string().contains("has no model.safetensors"));
     for outside in ["../x.safetensors", "/x.safetensors", "a/b", ""] {
         let index = format!(r#"{{"weight_map":{{"a":"{outside}"}}}}"#);
