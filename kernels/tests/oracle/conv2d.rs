@@ -28,8 +28,8 @@ impl Case {
         for i in 0..self.batch * out_height * out_width * self.outputs {
             let (n, at) = (i % self.outputs, i / self.outputs);
             let (image, y, column) = (at / (out_height * out_width), at / out_width % out_height, at % out_width);
-            let more = f64::from(b[n]) + residual.map_or(0.0, |r| f64::from(r[i]));
-            let (mut sum, mut magnitude) = (more, more.abs());
+            let (bias, more) = (f64::from(b[n]), residual.map_or(0.0, |r| f64::from(r[i])));
+            let (mut sum, mut magnitude) = (bias + more, bias.abs() + more.abs());
             for (ky, kx) in (0..self.kernel).flat_map(|ky| (0..self.kernel).map(move |kx| (ky, kx))) {
                 let from =
                     |o: usize, k: usize| (o * self.options.stride + k) as isize - self.options.padding.0 as isize;

@@ -10,8 +10,8 @@ fn oracle(x: &[f32], w: &[f32], b: &[f32], residual: Option<&[f32]>, inputs: usi
     };
     let element = |i: usize| {
         let (row, n) = (i / outputs, i % outputs);
-        let more = f64::from(b[n]) + residual.map_or(0.0, |r| f64::from(r[i]));
-        (product(row, n, |p| p) + more, product(row, n, f64::abs) + more.abs())
+        let (bias, more) = (f64::from(b[n]), residual.map_or(0.0, |r| f64::from(r[i])));
+        (product(row, n, |p| p) + bias + more, product(row, n, f64::abs) + bias.abs() + more.abs())
     };
     (0..x.len() / inputs * outputs).map(element).collect()
 }
