@@ -74,7 +74,7 @@ def main():
     a = argparse.ArgumentParser()
     a.add_argument("--data", required=True)
     a.add_argument("--out", required=True)
-    trainer.add_arguments(a, steps=6000, cooldown=1500, batch=32, rate=1e-3)
+    trainer.add_arguments(a, steps=6000, cooldown=1000, batch=16, rate=1e-3)
     a = a.parse_args()
     device = trainer.device_of()
     records, pictures = load(a.data)
