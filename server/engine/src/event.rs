@@ -31,7 +31,11 @@ impl<P> Event<P> {
     pub fn is_terminal(&self) -> bool {
         match self {
             Event::Succeeded | Event::Failed(_) | Event::Cancelled => true,
-            Event::Queued { .. } | Event::Started | Event::Step { .. } | Event::Preview { .. } | Event::Image { .. } => false,
+            Event::Queued { .. }
+            | Event::Started
+            | Event::Step { .. }
+            | Event::Preview { .. }
+            | Event::Image { .. } => false,
         }
     }
 }

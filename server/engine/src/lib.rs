@@ -11,16 +11,20 @@
 //! A *job* asks for one or more images. An image that is being made has a *slot*. A *row* is one sample in a model call: an
 //! image under classifier-free guidance costs two.
 
+mod clock;
 mod cost;
 mod denoiser;
 mod event;
+#[cfg(feature = "fake")]
+pub mod fake;
 mod job;
 mod scheduler;
 mod worker;
 
+pub use clock::Clock;
 pub use cost::CostCurve;
 pub use denoiser::{Denoiser, Failure, FailureCode, StepReport};
 pub use event::{BatchReport, Event, EventSink};
 pub use job::{BatchKey, Job, JobId, Priority, Tenant};
-pub use scheduler::{Plan, Scheduler};
-pub use worker::{Engine, EngineHandle, EngineOptions, Rejected, Snapshot};
+pub use scheduler::{Ending, ImageId, ImageStep, Outcome, Plan, Policy, Scheduler, SchedulerOptions, Transition};
+pub use worker::{Engine, EngineHandle, EngineOptions, Rejected, Snapshot, SpawnError};

@@ -1,0 +1,266 @@
+//! What a model call costs.
+//!
+//! How much longer a call takes with more rows decides what is worth sharing (see [`Scheduler`](crate::Scheduler)), and it
+//! differs by device, model and size by orders of magnitude. So it is measured while serving.
+//!
+//! For each [`BatchKey`] and each number of rows that was run, the curve keeps the median of the last calls: one slow call (a
+//! page fault, another process) does not move it, and a lasting change does within half of that many calls. Between two
+//! measured sizes it is linear. Beyond them it follows the line through the two nearest; with one measured size only, the
+//! line of an optimistic prior: most of a small call is taken to be overhead, so that sharing is tried and thereby measured.
+//! A size that was not run for long is forgotten, so that it is tried again.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use crate::BatchKey;
+
+/// What a call of one row is taken to cost before any call was made.
+const PRIOR_SECONDS: f64 = 0.1;
+/// The share of a one-row call that does not grow with the rows, before two sizes were measured. Above two thirds, a second
+/// image of two rows looks worth sharing even when only two jobs are there.
+const PRIOR_OVERHEAD: f64 = 0.75;
+/// Calls of one size whose median is taken.
+const SAMPLES: usize = 15;
+/// A size is forgotten after so many calls of its key without it.
+const MEMORY_CALLS: u64 = 1_000;
+const MAX_KEYS: usize = 64;
+const MAX_SIZES: usize = 64;
+/// No call is taken to cost less: a coarse clock may measure nothing at all.
+const LEAST: Duration = Duration::from_nanos(1);
+
+/// Seconds of one model call, as a function of its rows, for each [`BatchKey`].
+#[derive(Clone, Debug, Default)]
+pub struct CostCurve {
+    keys: BTreeMap<BatchKey, KeyCurve>,
+    calls: u64,
+}
+
+impl CostCurve {
+    /// A curve of which nothing is known yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes note that a call of `rows` rows took `duration`.
+    pub fn observe(&mut self, key: &BatchKey, rows: u32, duration: Duration) {
+        self.calls += 1;
+        if !self.keys.contains_key(key) {
+            self.make_room();
+        }
+        let curve = self.keys.entry(key.clone()).or_default();
+        curve.last_call = self.calls;
+        curve.observe(rows, duration.max(LEAST).as_secs_f64());
+    }
+
+    /// The expected seconds of a call of `rows` rows: finite, positive, and never less for more rows.
+    ///
+    /// For a key that was never run: as for the same model at the nearest size, in proportion to the area.
+    pub fn seconds(&self, key: &BatchKey, rows: u32) -> f64 {
+        match self.keys.get(key) {
+            Some(curve) => curve.seconds(rows),
+            None => self.relative(key, rows).unwrap_or_else(|| prior(f64::from(rows))),
+        }
+    }
+
+    fn relative(&self, key: &BatchKey, rows: u32) -> Option<f64> {
+        let ratio = |other: &BatchKey| area(key) / area(other);
+        self.keys
+            .iter()
+            .filter(|(other, _)| other.model == key.model)
+            .min_by(|(a, _), (b, _)| ratio(a).ln().abs().total_cmp(&ratio(b).ln().abs()))
+            .map(|(other, curve)| curve.seconds(rows) * ratio(other))
+    }
+
+    /// Clients choose the sizes, so the number of keys is bounded: the one not run for longest is forgotten.
+    fn make_room(&mut self) {
+        if self.keys.len() < MAX_KEYS {
+            return;
+        }
+        if let Some(oldest) = self.keys.iter().min_by_key(|(_, curve)| curve.last_call).map(|(key, _)| key.clone()) {
+            self.keys.remove(&oldest);
+        }
+    }
+}
+
+fn area(key: &BatchKey) -> f64 {
+    f64::from(key.height.max(1)) * f64::from(key.width.max(1))
+}
+
+fn prior(rows: f64) -> f64 {
+    PRIOR_SECONDS * (PRIOR_OVERHEAD + (1.0 - PRIOR_OVERHEAD) * rows)
+}
+
+#[derive(Clone, Debug, Default)]
+struct KeyCurve {
+    sizes: BTreeMap<u32, Samples>,
+    /// (rows, seconds) of the measured sizes, by rising rows; seconds never fall.
+    points: Vec<(f64, f64)>,
+    /// Calls of this key.
+    calls: u64,
+    /// Where in the order of all calls the last one of this key was.
+    last_call: u64,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Samples {
+    recent: VecDeque<f64>,
+    last_call: u64,
+}
+
+impl KeyCurve {
+    fn observe(&mut self, rows: u32, seconds: f64) {
+        self.calls += 1;
+        let size = self.sizes.entry(rows).or_default();
+        size.last_call = self.calls;
+        if size.recent.len() == SAMPLES {
+            size.recent.pop_front();
+        }
+        size.recent.push_back(seconds);
+        self.forget();
+        self.points = self.sizes.iter().map(|(rows, size)| (f64::from(*rows), size.median())).collect();
+        // A call could always be filled with rows that nobody asked for: more rows are never cheaper.
+        let mut least = f64::INFINITY;
+        for (_, seconds) in self.points.iter_mut().rev() {
+            least = least.min(*seconds);
+            *seconds = least;
+        }
+    }
+
+    fn forget(&mut self) {
+        let calls = self.calls;
+        self.sizes.retain(|_, size| calls - size.last_call < MEMORY_CALLS);
+        if self.sizes.len() > MAX_SIZES
+            && let Some(oldest) = self.sizes.iter().min_by_key(|(_, size)| size.last_call).map(|(rows, _)| *rows)
+        {
+            self.sizes.remove(&oldest);
+        }
+    }
+
+    fn seconds(&self, rows: u32) -> f64 {
+        let rows = f64::from(rows);
+        let above = self.points.partition_point(|(measured, _)| *measured < rows);
+        match self.points.as_slice() {
+            [] => prior(rows),
+            [only] => extend(*only, only.1 * (1.0 - PRIOR_OVERHEAD) * PRIOR_SECONDS / prior(only.0), rows),
+            [first, second, ..] if above == 0 => extend(*first, slope(*first, *second), rows),
+            [.., before, last] if above == self.points.len() => extend(*last, slope(*before, *last), rows),
+            points => {
+                let (low, high) = (points[above - 1], points[above]);
+                low.1 + slope(low, high) * (rows - low.0)
+            }
+        }
+    }
+}
+
+impl Samples {
+    fn median(&self) -> f64 {
+        let mut sorted: Vec<f64> = self.recent.iter().copied().collect();
+        sorted.sort_by(f64::total_cmp);
+        sorted[sorted.len() / 2]
+    }
+}
+
+fn slope(low: (f64, f64), high: (f64, f64)) -> f64 {
+    (high.1 - low.1) / (high.0 - low.0)
+}
+
+/// Follows a line from a measured point, no flatter than constant and no steeper than in proportion to the rows.
+fn extend((measured, seconds): (f64, f64), slope: f64, rows: f64) -> f64 {
+    seconds + slope.clamp(0.0, seconds / measured) * (rows - measured)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(side: u32) -> BatchKey {
+        BatchKey { model: "m".into(), height: side, width: side }
+    }
+
+    fn learned(points: &[(u32, f64)]) -> CostCurve {
+        let mut curve = CostCurve::new();
+        for (rows, seconds) in points {
+            curve.observe(&key(8), *rows, Duration::from_secs_f64(*seconds));
+        }
+        curve
+    }
+
+    fn check(points: &[(u32, f64)], rows: u32, expected: f64) {
+        let seconds = learned(points).seconds(&key(8), rows);
+        assert!((seconds - expected).abs() < 1e-6, "{points:?} at {rows}: {seconds}, not {expected}");
+    }
+
+    #[test]
+    fn nothing_measured_is_the_prior() {
+        check(&[], 1, 0.1);
+        check(&[], 2, 0.125);
+    }
+
+    #[test]
+    fn one_measured_size_scales_the_prior() {
+        check(&[(2, 1.25)], 1, 1.0);
+        check(&[(2, 1.25)], 4, 1.75);
+    }
+
+    #[test]
+    fn between_and_beyond_measured_sizes_it_is_a_line() {
+        check(&[(2, 2.0), (6, 4.0)], 4, 3.0);
+        check(&[(2, 2.0), (6, 4.0)], 8, 5.0);
+        check(&[(2, 2.0), (6, 4.0)], 1, 1.5);
+    }
+
+    #[test]
+    fn it_is_never_steeper_than_proportional_beyond_what_was_measured() {
+        check(&[(2, 1.0), (4, 9.0)], 8, 18.0);
+        check(&[(2, 1.0), (4, 9.0)], 1, 0.5);
+    }
+
+    #[test]
+    fn more_rows_are_never_cheaper() {
+        check(&[(1, 9.0), (2, 2.0)], 1, 2.0);
+    }
+
+    #[test]
+    fn one_slow_call_moves_nothing_and_a_lasting_change_does() {
+        let mut curve = learned(&[(2, 1.0); SAMPLES]);
+        curve.observe(&key(8), 2, Duration::from_secs(60));
+        assert_eq!(curve.seconds(&key(8), 2), 1.0);
+        for _ in 0..SAMPLES / 2 {
+            curve.observe(&key(8), 2, Duration::from_secs(3));
+        }
+        assert_eq!(curve.seconds(&key(8), 2), 3.0);
+    }
+
+    #[test]
+    fn a_size_not_run_for_long_is_forgotten() {
+        let mut curve = learned(&[(8, 80.0)]);
+        for _ in 0..MEMORY_CALLS {
+            curve.observe(&key(8), 2, Duration::from_secs(1));
+        }
+        assert!(curve.seconds(&key(8), 8) < 4.0);
+    }
+
+    #[test]
+    fn a_new_size_is_judged_by_the_area_of_the_nearest() {
+        let mut curve = CostCurve::new();
+        curve.observe(&key(8), 2, Duration::from_secs(1));
+        curve.observe(&key(64), 2, Duration::from_secs(100));
+        assert_eq!(curve.seconds(&key(16), 2), 4.0);
+    }
+
+    #[test]
+    fn a_call_that_took_no_time_still_costs_something() {
+        assert!(learned(&[(1, 0.0)]).seconds(&key(8), 1) > 0.0);
+    }
+
+    #[test]
+    fn keys_and_sizes_are_bounded() {
+        let mut curve = CostCurve::new();
+        for n in 1..1_000 {
+            curve.observe(&key(n), n, Duration::from_secs(1));
+            curve.observe(&key(8), n, Duration::from_secs(1));
+        }
+        assert!(curve.keys.len() <= MAX_KEYS);
+        assert!(curve.keys.values().all(|curve| curve.sizes.len() <= MAX_SIZES));
+    }
+}

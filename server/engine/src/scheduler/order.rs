@@ -1,0 +1,116 @@
+//! In which order jobs are served.
+//!
+//! A job's *work* is the seconds that its steps would take if each image were alone in its calls. Each tenant has one vote,
+//! divided among its jobs in proportion to their priorities: that is a job's *weight*, and the aim is to minimise the weighted
+//! sum of completion times. So a thousand jobs of one tenant weigh no more than the ten of another, and a priority takes from
+//! the tenant's own jobs only. For one server that may pre-empt at any step, the least work per weight first does that (Smith's
+//! rule, 1956, on what remains; with equal weights it is SRPT).
+//!
+//! Two corrections keep it fair, see [`ledger`](super::ledger): jobs that are late go first, and where a tenant's oldest job
+//! has its turn, it takes the place of that tenant's first.
+
+use std::collections::BTreeMap;
+
+use super::ledger::Ledger;
+use super::state::JobState;
+use crate::{CostCurve, JobId, Priority, Tenant};
+
+/// A job in its place.
+#[derive(Clone, Debug)]
+pub(super) struct Ranked<'a> {
+    pub(super) id: JobId,
+    pub(super) job: &'a JobState,
+    /// Seconds of one step of one image, alone.
+    pub(super) step: f64,
+    /// Seconds of all steps that are left, alone.
+    pub(super) work: f64,
+    /// The weight of this job and of all behind it: of all that wait while this one is served.
+    pub(super) waiting: f64,
+    weight: f64,
+    finish: f64,
+}
+
+/// What a tenant's jobs have in common.
+struct Shares {
+    weights: f64,
+    eldest: JobId,
+    /// Seconds of one step of the oldest job.
+    step: f64,
+}
+
+/// The jobs in the order in which they are served.
+pub(super) fn by_value<'a>(jobs: &'a BTreeMap<JobId, JobState>, ledger: &Ledger, costs: &CostCurve) -> Vec<Ranked<'a>> {
+    let mut order = by_arrival(jobs, costs);
+    let tenants = shares(&order);
+    for ranked in &mut order {
+        ranked.weight = weight(ranked.job.priority) / tenants[&ranked.job.tenant].weights;
+    }
+    // Stable: of equals the older goes first.
+    order.sort_by(|a, b| (a.work / a.weight).total_cmp(&(b.work / b.weight)));
+    let mut order = late_first(order, ledger);
+    turn_of_the_eldest(&mut order, &tenants, ledger);
+    let mut waiting = 0.0;
+    for ranked in order.iter_mut().rev() {
+        waiting += ranked.weight;
+        ranked.waiting = waiting;
+    }
+    order
+}
+
+/// The jobs in the order in which they came.
+pub(super) fn by_arrival<'a>(jobs: &'a BTreeMap<JobId, JobState>, costs: &CostCurve) -> Vec<Ranked<'a>> {
+    let mut order: Vec<Ranked> = jobs
+        .iter()
+        .map(|(id, job)| {
+            let step = costs.seconds(&job.key, job.rows);
+            let work = step * job.steps_left() as f64;
+            Ranked { id: *id, job, step, work, waiting: 0.0, weight: 1.0, finish: 0.0 }
+        })
+        .collect();
+    order.sort_by_key(|ranked| ranked.job.number);
+    order
+}
+
+fn weight(priority: Priority) -> f64 {
+    match priority {
+        Priority::Low => 0.25,
+        Priority::Normal => 1.0,
+        Priority::High => 4.0,
+    }
+}
+
+fn shares(by_arrival: &[Ranked]) -> BTreeMap<Tenant, Shares> {
+    let mut tenants = BTreeMap::new();
+    for ranked in by_arrival {
+        let first = Shares { weights: 0.0, eldest: ranked.id, step: ranked.step };
+        tenants.entry(ranked.job.tenant).or_insert(first).weights += weight(ranked.job.priority);
+    }
+    tenants
+}
+
+fn late_first<'a>(mut order: Vec<Ranked<'a>>, ledger: &Ledger) -> Vec<Ranked<'a>> {
+    let mut finishes: BTreeMap<Tenant, f64> = BTreeMap::new();
+    for ranked in &mut order {
+        let tenant = ranked.job.tenant;
+        let finish = finishes.entry(tenant).or_insert_with(|| ledger.received(tenant));
+        *finish += ranked.work;
+        ranked.finish = *finish;
+    }
+    let (mut late, rest): (Vec<_>, Vec<_>) = order.into_iter().partition(|ranked| ranked.finish <= ledger.fair());
+    late.sort_by(|a, b| a.finish.total_cmp(&b.finish));
+    late.extend(rest);
+    late
+}
+
+fn turn_of_the_eldest(order: &mut [Ranked], tenants: &BTreeMap<Tenant, Shares>, ledger: &Ledger) {
+    for (tenant, shares) in tenants {
+        if ledger.credit(*tenant) < shares.step {
+            continue;
+        }
+        let first = order.iter().position(|ranked| ranked.job.tenant == *tenant);
+        let eldest = order.iter().position(|ranked| ranked.id == shares.eldest);
+        if let (Some(first), Some(eldest)) = (first, eldest) {
+            order[first..=eldest].rotate_right(1);
+        }
+    }
+}

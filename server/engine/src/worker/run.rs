@@ -1,0 +1,217 @@
+//! The engine's loop: take what came in, plan, carry out, apply, tell.
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::shared::Shared;
+use crate::{
+    BatchKey, BatchReport, CostCurve, Denoiser, Ending, Event, EventSink, Failure, FailureCode, ImageId, ImageStep,
+    JobId, Outcome, Plan, Scheduler, SchedulerOptions, StepReport, Transition,
+};
+
+/// All that the engine's thread owns.
+pub(super) struct Worker<D: Denoiser, S> {
+    denoiser: D,
+    sink: S,
+    shared: Arc<Shared<D::Work>>,
+    scheduler: Scheduler,
+    /// What the jobs in the scheduler ask for.
+    works: BTreeMap<JobId, Arc<D::Work>>,
+    slots: BTreeMap<ImageId, D::Slot>,
+}
+
+/// What the denoiser made of a plan.
+struct Made<P> {
+    outcome: Outcome,
+    reports: BTreeMap<ImageId, StepReport>,
+    /// Previews after a step; the finished picture after decoding.
+    pictures: BTreeMap<ImageId, P>,
+}
+
+impl<P> Made<P> {
+    fn nothing() -> Self {
+        Made { outcome: Outcome::default(), reports: BTreeMap::new(), pictures: BTreeMap::new() }
+    }
+
+    fn fail(&mut self, image: ImageId, failure: Failure) {
+        self.outcome.failures.push((image, failure));
+    }
+}
+
+impl<D: Denoiser, S: EventSink<D::Picture>> Worker<D, S> {
+    pub(super) fn new(denoiser: D, sink: S, shared: Arc<Shared<D::Work>>, options: SchedulerOptions) -> Self {
+        let scheduler = Scheduler::new(options, CostCurve::new());
+        Worker { denoiser, sink, shared, scheduler, works: BTreeMap::new(), slots: BTreeMap::new() }
+    }
+
+    /// Serves jobs until it is drained. Whatever happens, every accepted job gets its terminal event.
+    pub(super) fn run(mut self) {
+        // What can panic is caught closer by; this is for our own mistakes.
+        let _ = catch_unwind(AssertUnwindSafe(|| while self.turn() {}));
+        for id in self.shared.end() {
+            self.tell(id, Event::Failed(model_error("the engine stopped")));
+        }
+    }
+
+    /// One round. False when nothing will come any more.
+    fn turn(&mut self) -> bool {
+        let Some(received) = self.shared.receive(self.scheduler.is_empty()) else { return false };
+        for job in received.submitted {
+            self.scheduler.submit(&job);
+            self.works.insert(job.id, job.work);
+        }
+        for id in received.cancelled {
+            self.scheduler.cancel(id);
+        }
+        if let Some(deadline) = received.drain {
+            self.scheduler.drain(deadline);
+        }
+        let now = self.shared.clock.now();
+        let mut told = self.scheduler.notices(now);
+        let plan = self.scheduler.plan(now);
+        let mut made = self.carry_out(&plan);
+        told.extend(self.scheduler.apply(plan, std::mem::take(&mut made.outcome)));
+        self.shared.publish(self.scheduler.slots(), self.scheduler.expected());
+        for (id, transition) in told {
+            self.pass_on(id, transition, &mut made);
+        }
+        true
+    }
+
+    fn carry_out(&mut self, plan: &Plan) -> Made<D::Picture> {
+        match plan {
+            // A retired job's slots are dropped when its end is passed on.
+            Plan::Rest | Plan::Retire(_) => Made::nothing(),
+            Plan::Admit(images) => self.admit(images),
+            Plan::Step { key, rows, images } => self.step(key, *rows, images),
+            Plan::Decode(image) => self.decode(*image),
+        }
+    }
+
+    fn admit(&mut self, images: &[ImageId]) -> Made<D::Picture> {
+        let mut made = Made::nothing();
+        for id in images {
+            let work = Arc::clone(&self.works[&id.job]);
+            let (slot, duration) = self.call(|denoiser| denoiser.admit(&work, id.image));
+            made.outcome.duration += duration;
+            match slot.flatten() {
+                Ok(slot) => drop(self.slots.insert(*id, slot)),
+                Err(failure) => made.fail(*id, failure),
+            }
+        }
+        made
+    }
+
+    fn step(&mut self, key: &BatchKey, rows: u32, images: &[ImageStep]) -> Made<D::Picture> {
+        let mut made = Made::nothing();
+        let mut batch: Vec<D::Slot> = images.iter().filter_map(|step| self.slots.remove(&step.image)).collect();
+        let (results, duration) = self.call(|denoiser| denoiser.step(&mut batch.iter_mut().collect::<Vec<_>>()));
+        made.outcome.duration = duration;
+        let results = match results {
+            Ok(results) if results.len() == images.len() => results,
+            // The slots of a call that panicked are not to be trusted: their jobs fail together.
+            Ok(_) => vec![Err(model_error("the model answered for another number of images")); images.len()],
+            Err(failure) => vec![Err(failure); images.len()],
+        };
+        self.report(BatchReport { key: key.clone(), slots: images.len() as u32, rows, duration });
+        for ((step, slot), result) in images.iter().zip(batch).zip(results) {
+            if let Err(failure) = result.and_then(|report| self.keep(step, slot, report, &mut made)) {
+                made.fail(step.image, failure);
+            }
+        }
+        made
+    }
+
+    /// Puts a slot back after a step, with a preview if one is due.
+    fn keep(
+        &mut self,
+        step: &ImageStep,
+        slot: D::Slot,
+        report: StepReport,
+        made: &mut Made<D::Picture>,
+    ) -> Result<(), Failure> {
+        if step.preview {
+            let (picture, _) = self.call(|denoiser| denoiser.preview(&slot));
+            made.pictures.insert(step.image, picture.flatten()?);
+        }
+        made.reports.insert(step.image, report);
+        self.slots.insert(step.image, slot);
+        Ok(())
+    }
+
+    fn decode(&mut self, id: ImageId) -> Made<D::Picture> {
+        let mut made = Made::nothing();
+        if let Some(slot) = self.slots.remove(&id) {
+            let (picture, duration) = self.call(|denoiser| denoiser.decode(slot));
+            made.outcome.duration = duration;
+            match picture.flatten() {
+                Ok(picture) => drop(made.pictures.insert(id, picture)),
+                Err(failure) => made.fail(id, failure),
+            }
+        }
+        made
+    }
+
+    /// Calls the denoiser, and measures it. A panic in it is the failure of what it was called for.
+    fn call<T>(&mut self, call: impl FnOnce(&mut D) -> T) -> (Result<T, Failure>, Duration) {
+        let start = self.shared.clock.now();
+        let result = catch_unwind(AssertUnwindSafe(|| call(&mut self.denoiser)));
+        let duration = self.shared.clock.now().saturating_duration_since(start);
+        self.shared.stamp();
+        (result.map_err(|_| model_error("the model panicked")), duration)
+    }
+
+    fn pass_on(&mut self, job: JobId, transition: Transition, made: &mut Made<D::Picture>) {
+        match transition {
+            Transition::Queued { position, eta } => self.tell(job, Event::Queued { position, eta }),
+            Transition::Started => {
+                self.shared.started(job);
+                self.tell(job, Event::Started);
+            }
+            Transition::Stepped { image, step, steps } => {
+                let id = ImageId { job, image };
+                if let Some(report) = made.reports.remove(&id) {
+                    self.tell(job, Event::Step { image, step, steps, report });
+                    if let Some(picture) = made.pictures.remove(&id) {
+                        self.tell(job, Event::Preview { image, step, steps, report, picture });
+                    }
+                }
+            }
+            Transition::Finished { image } => {
+                if let Some(picture) = made.pictures.remove(&ImageId { job, image }) {
+                    self.tell(job, Event::Image { image, picture });
+                }
+            }
+            Transition::Ended(ending) => {
+                self.works.remove(&job);
+                self.slots.retain(|id, _| id.job != job);
+                if self.shared.release(job) {
+                    self.tell(job, terminal(ending));
+                }
+            }
+        }
+    }
+
+    fn tell(&self, job: JobId, event: Event<D::Picture>) {
+        // A sink that panics was reported by the hook; the other jobs are not to suffer for it.
+        let _ = catch_unwind(AssertUnwindSafe(|| self.sink.event(job, event)));
+    }
+
+    fn report(&self, report: BatchReport) {
+        let _ = catch_unwind(AssertUnwindSafe(|| self.sink.batch(report)));
+    }
+}
+
+fn terminal<P>(ending: Ending) -> Event<P> {
+    match ending {
+        Ending::Succeeded => Event::Succeeded,
+        Ending::Failed(failure) => Event::Failed(failure),
+        Ending::Cancelled => Event::Cancelled,
+    }
+}
+
+fn model_error(message: &str) -> Failure {
+    Failure { code: FailureCode::ModelError, message: message.into() }
+}
