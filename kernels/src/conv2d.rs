@@ -1,6 +1,6 @@
 //! Two-dimensional convolution.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Tensor, bail};
 
@@ -8,10 +8,15 @@ use crate::Activation;
 use crate::gemm::{Epilogue, PackedWeights, Rows, multiply};
 use crate::pool;
 use crate::simd::Isa;
-use crate::tensor::{filled, floats, output, weights};
+use crate::tensor::{SharedMut, filled, floats, output, weights};
+use crate::winograd::Winograd;
 
 /// Inputs of fewer channels are gathered into patches first: a tap of one or four floats is not worth a pointer.
 const GATHER_BELOW: usize = 12;
+/// With fewer channels the transforms of Winograd's method cost more than the multiplications that it saves.
+const WINOGRAD_CHANNELS: usize = 64;
+/// On smaller maps there are too few tiles for each transformed weight, of which there are four times as many.
+const WINOGRAD_SIDE: usize = 24;
 
 /// How a convolution walks over its input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -30,14 +35,23 @@ impl Conv2dOptions {
     }
 }
 
-/// A convolution on channel-last maps. The weights are packed for this machine when the layer is made.
+/// A convolution on channel-last maps. The weights are packed for this machine when the layer is made; those of a layer that
+/// meets large maps once more, transformed, when it meets the first.
 #[derive(Clone, Debug)]
 pub struct Conv2d {
-    packed: Arc<PackedWeights>,
+    filters: Arc<Filters>,
     options: Conv2dOptions,
     channels: usize,
     kernel: (usize, usize),
     activation: Activation,
+}
+
+#[derive(Debug)]
+struct Filters {
+    packed: PackedWeights,
+    bias: Option<Vec<f32>>,
+    isa: Isa,
+    winograd: OnceLock<Winograd>,
 }
 
 impl Conv2d {
@@ -60,11 +74,18 @@ impl Conv2d {
         }
         let taps = kh * kw;
         let packed = if c < GATHER_BELOW {
-            PackedWeights::new(isa, 1, taps * c, n, bias, |_, k, column| values[(column * c + k % c) * taps + k / c])
+            PackedWeights::new(isa, 1, taps * c, n, |_, k, column| values[(column * c + k % c) * taps + k / c])
         } else {
-            PackedWeights::new(isa, taps, c, n, bias, |tap, k, column| values[(column * c + k) * taps + tap])
+            PackedWeights::new(isa, taps, c, n, |tap, k, column| values[(column * c + k) * taps + tap])
         };
-        Ok(Self { packed: Arc::new(packed), options, channels: c, kernel: (kh, kw), activation: Activation::Identity })
+        let filters = Filters { packed, bias, isa, winograd: OnceLock::new() };
+        Ok(Self {
+            filters: Arc::new(filters),
+            options,
+            channels: c,
+            kernel: (kh, kw),
+            activation: Activation::Identity,
+        })
     }
 
     /// The same layer followed by `activation`, at no further cost.
@@ -85,13 +106,13 @@ impl Conv2d {
 }
 
 /// The input of a convolution and the size of its output.
-struct Map<'a> {
+pub(crate) struct Map<'a> {
     values: &'a [f32],
     height: usize,
     width: usize,
     channels: usize,
-    out_height: usize,
-    out_width: usize,
+    pub(crate) out_height: usize,
+    pub(crate) out_width: usize,
     kernel: (usize, usize),
     options: Conv2dOptions,
     /// `channels` zeros, which stand for everything outside of the map.
@@ -125,20 +146,26 @@ impl<'a> Map<'a> {
         })
     }
 
-    /// The channels of the input under one tap of one output position, or zeros outside.
+    /// The channels at a position of the padded and enlarged input; zeros outside of the map.
     #[inline(always)]
-    fn under(&self, image: usize, y: usize, x: usize, tap: usize) -> &[f32] {
-        let Conv2dOptions { stride, padding: (before, _), upsample } = self.options;
+    pub(crate) fn pixel(&self, image: usize, row: usize, column: usize) -> &[f32] {
+        let Conv2dOptions { padding: (before, _), upsample, .. } = self.options;
         let shift = usize::from(upsample);
         // A position before the map wraps around to a huge number, which the comparison below refuses too.
-        let row = (y * stride + tap / self.kernel.1).wrapping_sub(before) >> shift;
-        let column = (x * stride + tap % self.kernel.1).wrapping_sub(before) >> shift;
+        let (row, column) = (row.wrapping_sub(before) >> shift, column.wrapping_sub(before) >> shift);
         if row < self.height && column < self.width {
             let at = ((image * self.height + row) * self.width + column) * self.channels;
             &self.values[at..at + self.channels]
         } else {
             &self.zeros
         }
+    }
+
+    /// The channels under one tap of one output position.
+    #[inline(always)]
+    fn under(&self, (image, y, x): (usize, usize, usize), tap: usize) -> &[f32] {
+        let stride = self.options.stride;
+        self.pixel(image, y * stride + tap / self.kernel.1, x * stride + tap % self.kernel.1)
     }
 
     fn position(&self, row: usize) -> (usize, usize, usize) {
@@ -150,12 +177,12 @@ impl<'a> Map<'a> {
     fn gather(&self, rows: usize) -> Vec<f32> {
         let taps = self.kernel.0 * self.kernel.1;
         let width = taps * self.channels;
-        let fill = |out: crate::tensor::SharedMut| {
+        let fill = |out: SharedMut| {
             pool::for_each_range(rows, 1024, |range| {
                 for row in range {
-                    let (image, y, x) = self.position(row);
+                    let position = self.position(row);
                     for tap in 0..taps {
-                        let pixel = self.under(image, y, x, tap);
+                        let pixel = self.under(position, tap);
                         // SAFETY: the buffer has `rows * width` floats, and this task alone writes this row.
                         unsafe {
                             std::ptr::copy_nonoverlapping(
@@ -176,9 +203,9 @@ impl<'a> Map<'a> {
 impl Rows for Map<'_> {
     #[inline(always)]
     fn addresses(&self, row: usize, pointers: &mut [*const f32], stride: usize) {
-        let (image, y, x) = self.position(row);
+        let position = self.position(row);
         for tap in 0..self.kernel.0 * self.kernel.1 {
-            pointers[tap * stride] = self.under(image, y, x, tap).as_ptr();
+            pointers[tap * stride] = self.under(position, tap).as_ptr();
         }
     }
 }
@@ -197,25 +224,52 @@ struct Op<'a>(&'a Conv2d);
 
 impl Op<'_> {
     fn run(&self, x: &[f32], shape: &Shape, residual: Option<&[f32]>) -> Result<(CpuStorage, Shape)> {
-        let packed = &self.0.packed;
+        let Filters { packed, bias, .. } = &*self.0.filters;
         let map = Map::new(self.0, x, shape)?;
-        let dims = (shape.dims()[0], map.out_height, map.out_width, packed.columns);
-        let rows = dims.0 * dims.1 * dims.2;
+        let batch = shape.dims()[0];
+        let dims = (batch, map.out_height, map.out_width, packed.columns);
+        let rows = batch * map.out_height * map.out_width;
         if residual.is_some_and(|r| r.len() != rows * packed.columns) {
             bail!("the residual of a convolution is not of its output's shape {dims:?}");
         }
-        let epilogue = Epilogue { residual, activation: self.0.activation };
-        let fill = |out| {
-            if packed.taps == 1 && self.0.kernel != (1, 1) {
-                let patches = Patches(map.gather(rows), packed.depth);
-                multiply(&patches, packed, rows, epilogue, out);
-            } else {
-                multiply(&map, packed, rows, epilogue, out);
-            }
+        let epilogue = Epilogue { bias: bias.as_deref(), residual, activation: self.0.activation };
+        let fill = |out| match self.method(&map) {
+            Method::Gathered => multiply(&Patches(map.gather(rows), packed.depth), packed, rows, epilogue, out),
+            Method::Direct => multiply(&map, packed, rows, epilogue, out),
+            Method::Winograd => self.winograd().convolve(&map, batch, epilogue, out),
         };
-        // SAFETY: `multiply` writes every row and column.
+        // SAFETY: each method writes every pixel and channel.
         Ok(output(unsafe { filled(rows * packed.columns, fill) }, dims))
     }
+
+    /// Depends on the layer and the size of the map, never on the batch: the methods round differently.
+    fn method(&self, map: &Map<'_>) -> Method {
+        let layer = self.0;
+        let wide = layer.channels >= WINOGRAD_CHANNELS && layer.filters.packed.columns >= WINOGRAD_CHANNELS;
+        let large = map.out_height.min(map.out_width) >= WINOGRAD_SIDE;
+        if layer.channels < GATHER_BELOW && layer.kernel != (1, 1) {
+            Method::Gathered
+        } else if layer.kernel == (3, 3) && layer.options.stride == 1 && wide && large {
+            Method::Winograd
+        } else {
+            Method::Direct
+        }
+    }
+
+    fn winograd(&self) -> &Winograd {
+        let Filters { packed, isa, winograd, .. } = &*self.0.filters;
+        winograd.get_or_init(|| Winograd::new(*isa, packed))
+    }
+}
+
+/// How a convolution is computed.
+#[derive(Clone, Copy, Debug)]
+enum Method {
+    /// Patches are copied, then multiplied.
+    Gathered,
+    /// Each tap is read where it lies.
+    Direct,
+    Winograd,
 }
 
 impl CustomOp1 for Op<'_> {

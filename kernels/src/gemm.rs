@@ -20,7 +20,6 @@ const TASK_ROWS: usize = 192;
 /// Sixteen floats on a cache line of their own.
 #[repr(align(64))]
 #[derive(Clone, Copy, Debug)]
-#[expect(dead_code, reason = "the floats are read through pointers to the first line")]
 struct Line([f32; LANES]);
 
 /// Weights in the order in which the product reads them: panels of 16 or 32 output columns, each with its `depth` rows one
@@ -34,7 +33,6 @@ pub(crate) struct PackedWeights {
     pub(crate) taps: usize,
     pub(crate) depth: usize,
     pub(crate) columns: usize,
-    bias: Option<Vec<f32>>,
 }
 
 impl PackedWeights {
@@ -44,7 +42,6 @@ impl PackedWeights {
         taps: usize,
         depth: usize,
         columns: usize,
-        bias: Option<Vec<f32>>,
         weight: impl Fn(usize, usize, usize) -> f32,
     ) -> Self {
         let vectors = match isa {
@@ -65,7 +62,24 @@ impl PackedWeights {
                 }
             }
         }
-        Self { lines, isa, vectors, taps, depth, columns, bias }
+        Self { lines, isa, vectors, taps, depth, columns }
+    }
+
+    /// The element that was packed for a tap, an input and an output.
+    pub(crate) fn get(&self, tap: usize, k: usize, column: usize) -> f32 {
+        let width = self.vectors * LANES;
+        let line = ((column / width * self.taps + tap) * self.depth + k) * self.vectors + column % width / LANES;
+        self.lines[line].0[column % LANES]
+    }
+
+    /// Vectors of a panel's row.
+    pub(crate) fn vectors(&self) -> usize {
+        self.vectors
+    }
+
+    /// The rows of a panel, one after the other.
+    pub(crate) fn panel(&self, panel: usize) -> *const f32 {
+        self.lines[panel * self.taps * self.depth * self.vectors..].as_ptr().cast()
     }
 }
 
@@ -77,12 +91,37 @@ pub(crate) trait Rows: Sync {
     fn addresses(&self, row: usize, pointers: &mut [*const f32], stride: usize);
 }
 
-/// What is done to a sum before it is stored: bias (from the weights), then residual, then activation.
+/// What is done to a sum before it is stored: bias, then residual, then activation.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Epilogue<'a> {
+    /// One for each column.
+    pub(crate) bias: Option<&'a [f32]>,
     /// Of the output's shape.
     pub(crate) residual: Option<&'a [f32]>,
     pub(crate) activation: Activation,
+}
+
+impl Epilogue<'_> {
+    /// Finishes `lanes` sums that begin at column `column` and at `at` in the output, and stores them.
+    ///
+    /// # Safety
+    ///
+    /// See [`Simd`]; `column + lanes` is at most the number of columns, `at + lanes` at most the size of the output, and no
+    /// other task writes there.
+    #[inline(always)]
+    pub(crate) unsafe fn store<S: Simd>(&self, sum: S::V, at: usize, column: usize, lanes: usize, out: SharedMut) {
+        // SAFETY: bias and residual have the sizes that the caller promises to stay within.
+        unsafe {
+            let mut v = sum;
+            if let Some(bias) = self.bias {
+                v = S::add(v, read::<S>(bias.as_ptr().add(column), lanes));
+            }
+            if let Some(residual) = self.residual {
+                v = S::add(v, read::<S>(residual.as_ptr().add(at), lanes));
+            }
+            write::<S>(out.at(at), math::activate::<S>(v, self.activation), lanes);
+        }
+    }
 }
 
 /// Computes all `rows` rows of the product into `out`, `rows * columns` floats.
@@ -96,9 +135,8 @@ pub(crate) fn multiply(
     if rows == 0 {
         return;
     }
-    if let Some(residual) = epilogue.residual {
-        assert_eq!(residual.len(), rows * weights.columns, "the residual has the output's shape");
-    }
+    assert!(epilogue.residual.is_none_or(|r| r.len() == rows * weights.columns), "the residual has the output's shape");
+    assert!(epilogue.bias.is_none_or(|b| b.len() == weights.columns), "the bias has one number for each column");
     let panels = weights.columns.div_ceil(weights.vectors * LANES);
     // With few rows the weights are the traffic: tasks share out the panels, and each weight is read once. With many rows
     // tasks share out the rows.
@@ -218,7 +256,7 @@ impl<R: Rows> Block<'_, R> {
             if !span.first {
                 for (i, sum) in sums.iter_mut().enumerate().take(span.rows) {
                     for (j, v) in sum.iter_mut().enumerate() {
-                        let lanes = columns.saturating_sub(j * LANES).min(LANES);
+                        let Some(lanes) = columns.checked_sub(j * LANES).map(|n| n.min(LANES)) else { break };
                         let at = self.out.at((span.row + i) * weights.columns + first_column + j * LANES);
                         *v = read::<S>(at, lanes);
                     }
@@ -237,36 +275,16 @@ impl<R: Rows> Block<'_, R> {
             }
             for (i, sum) in sums.iter().enumerate().take(span.rows) {
                 for (j, v) in sum.iter().enumerate() {
-                    let lanes = columns.saturating_sub(j * LANES).min(LANES);
-                    let at = (span.row + i) * weights.columns + first_column + j * LANES;
-                    let v = if span.last { self.finish::<S>(*v, at, first_column + j * LANES, lanes) } else { *v };
-                    if lanes == LANES {
-                        S::store(self.out.at(at), v)
+                    let Some(lanes) = columns.checked_sub(j * LANES).map(|n| n.min(LANES)) else { break };
+                    let column = first_column + j * LANES;
+                    let at = (span.row + i) * weights.columns + column;
+                    if span.last {
+                        self.epilogue.store::<S>(*v, at, column, lanes, self.out);
                     } else {
-                        S::store_partial(self.out.at(at), v, lanes)
+                        write::<S>(self.out.at(at), *v, lanes);
                     }
                 }
             }
-        }
-    }
-
-    /// Bias, residual and activation of `lanes` sums that belong at `at` in the output, in column `column`.
-    ///
-    /// # Safety
-    ///
-    /// See [`Simd`].
-    #[inline(always)]
-    unsafe fn finish<S: Simd>(&self, sum: S::V, at: usize, column: usize, lanes: usize) -> S::V {
-        // SAFETY: bias and residual have `columns` and `rows * columns` floats; `lanes` stops at the last column.
-        unsafe {
-            let mut v = sum;
-            if let Some(bias) = &self.weights.bias {
-                v = S::add(v, read::<S>(bias.as_ptr().add(column.min(bias.len())), lanes));
-            }
-            if let Some(residual) = self.epilogue.residual {
-                v = S::add(v, read::<S>(residual.as_ptr().add(at.min(residual.len())), lanes));
-            }
-            math::activate::<S>(v, self.epilogue.activation)
         }
     }
 }
@@ -309,9 +327,20 @@ pub(crate) unsafe fn accumulate<S: Simd, const ROWS: usize, const VECTORS: usize
 ///
 /// See [`Simd`].
 #[inline(always)]
-unsafe fn read<S: Simd>(p: *const f32, lanes: usize) -> S::V {
+pub(crate) unsafe fn read<S: Simd>(p: *const f32, lanes: usize) -> S::V {
     // SAFETY: the caller's promise is passed on.
     unsafe { if lanes == LANES { S::load(p) } else { S::load_partial(p, lanes) } }
+}
+
+/// Stores the first `lanes` floats of `v` at `p`.
+///
+/// # Safety
+///
+/// See [`Simd`].
+#[inline(always)]
+pub(crate) unsafe fn write<S: Simd>(p: *mut f32, v: S::V, lanes: usize) {
+    // SAFETY: the caller's promise is passed on.
+    unsafe { if lanes == LANES { S::store(p, v) } else { S::store_partial(p, v, lanes) } }
 }
 
 /// One tile and the stretch of the chain that is to be added to it.

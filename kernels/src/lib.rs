@@ -15,8 +15,10 @@ mod linear;
 mod math;
 mod norm;
 mod pool;
+mod scratch;
 mod simd;
 mod tensor;
+mod winograd;
 
 pub use activation::{Activation, activate, add_per_channel, geglu};
 pub use attention::{Mask, Options as AttentionOptions, attention, attention_with_isa};

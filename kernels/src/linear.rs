@@ -13,6 +13,7 @@ use crate::tensor::{filled, floats, output, weights};
 #[derive(Clone, Debug)]
 pub struct Linear {
     packed: Arc<PackedWeights>,
+    bias: Option<Arc<[f32]>>,
     activation: Activation,
 }
 
@@ -34,8 +35,8 @@ impl Linear {
         if bias.as_ref().is_some_and(|b| b.len() != n) {
             bail!("a linear layer of {n} outputs has a bias of another size");
         }
-        let packed = PackedWeights::new(isa, 1, k, n, bias, |_, k_index, column| values[column * k + k_index]);
-        Ok(Self { packed: Arc::new(packed), activation: Activation::Identity })
+        let packed = PackedWeights::new(isa, 1, k, n, |_, k_index, column| values[column * k + k_index]);
+        Ok(Self { packed: Arc::new(packed), bias: bias.map(Arc::from), activation: Activation::Identity })
     }
 
     /// The same layer followed by `activation`, at no further cost.
@@ -87,7 +88,7 @@ impl Op<'_> {
         if residual.is_some_and(|r| r.len() != rows * packed.columns) {
             bail!("the residual of a linear layer is not of its output's shape {dims:?}");
         }
-        let epilogue = Epilogue { residual, activation: self.0.activation };
+        let epilogue = Epilogue { bias: self.0.bias.as_deref(), residual, activation: self.0.activation };
         // SAFETY: `multiply` writes every row and column.
         let out = unsafe {
             filled(rows * packed.columns, |out| {

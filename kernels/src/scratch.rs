@@ -1,0 +1,57 @@
+//! Buffers that kernels work in, kept from one call to the next.
+//!
+//! A fresh buffer of megabytes costs a page fault for each of its pages; one that was used before costs nothing.
+
+use std::sync::Mutex;
+
+/// Bytes that are kept at most; what is given back beyond them is freed.
+const KEPT_BYTES: usize = 256 << 20;
+
+static KEPT: Mutex<Vec<Vec<f32>>> = Mutex::new(Vec::new());
+
+/// A buffer of at least the length asked for, with whatever was in it before. Given back when dropped.
+#[derive(Debug)]
+pub(crate) struct Scratch {
+    buffer: Vec<f32>,
+}
+
+impl Scratch {
+    /// Takes the smallest kept buffer that is long enough, or makes one.
+    pub(crate) fn take(len: usize) -> Self {
+        let mut kept = KEPT.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let fits = kept.iter().enumerate().filter(|(_, b)| b.len() >= len).min_by_key(|(_, b)| b.len()).map(|(i, _)| i);
+        let buffer = match fits {
+            Some(i) => kept.swap_remove(i),
+            None => {
+                drop(kept);
+                vec![0.0; len]
+            }
+        };
+        Self { buffer }
+    }
+}
+
+impl std::ops::Deref for Scratch {
+    type Target = [f32];
+
+    fn deref(&self) -> &[f32] {
+        &self.buffer
+    }
+}
+
+impl std::ops::DerefMut for Scratch {
+    fn deref_mut(&mut self) -> &mut [f32] {
+        &mut self.buffer
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let buffer = std::mem::take(&mut self.buffer);
+        let mut kept = KEPT.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let bytes: usize = kept.iter().chain([&buffer]).map(|b| b.len() * size_of::<f32>()).sum();
+        if bytes <= KEPT_BYTES {
+            kept.push(buffer);
+        }
+    }
+}
