@@ -1,0 +1,172 @@
+// The form: from what the server offers to a request, and from a problem to the fields that it names.
+
+import { element } from "./element.js";
+
+const PREVIEWS = 12;
+
+export class Form {
+  /** `models` and `samplers` are as the server lists them. */
+  constructor(root, models, samplers) {
+    this.root = root;
+    this.models = new Map(models.map((model) => [model.id, model]));
+    this.samplers = new Map(samplers.map((sampler) => [sampler.name, sampler]));
+    this.controls = root.elements;
+
+    this.controls.model.replaceChildren(...models.map((model) => new Option(model.id)));
+    const first = models.find((model) => model.default);
+    if (first) this.controls.model.value = first.id;
+    this.controls.model.addEventListener("change", () => this.#showModel());
+    this.controls.sampler.addEventListener("change", () => this.#showOptions());
+    root.addEventListener("input", ({ target }) => this.#forgive(target));
+    root.addEventListener("keydown", (event) => {
+      if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) root.requestSubmit();
+    });
+    this.#showModel();
+  }
+
+  /** What is filled in, as the body of `POST /v1/generations`. Blank fields are left to the server's defaults. */
+  request() {
+    const request = {};
+    for (const control of this.#visible()) {
+      const value = read(control);
+      if (value === undefined) continue;
+      const [name, inner] = control.name.split(".");
+      if (inner) request[name] = { ...request[name], [inner]: value };
+      else request[name] = value;
+    }
+    const steps = request.steps ?? this.model.defaults.steps;
+    request.preview ??= { every: Math.max(1, Math.floor(steps / PREVIEWS) || 1) };
+    return request;
+  }
+
+  /** Fills in a request that was made before, as its record tells it. */
+  fill(request) {
+    if (!this.models.has(request.model)) return;
+    this.controls.model.value = request.model;
+    this.#showModel();
+    this.controls.sampler.value = request.sampler;
+    this.#showOptions();
+    for (const control of this.#visible()) {
+      const value = request[control.name];
+      if (value !== undefined && control.name !== "model") control.value = value;
+    }
+  }
+
+  set seed(seed) {
+    this.controls.seed.value = seed;
+  }
+
+  get model() {
+    return this.models.get(this.controls.model.value);
+  }
+
+  /** While a generation is under way it can be cancelled, and no other begun. */
+  set busy(busy) {
+    this.controls.generate.hidden = busy;
+    this.controls.cancel.hidden = !busy;
+    this.controls.cancel.disabled = false;
+  }
+
+  /** Says what is wrong: beside the fields that the problem names, and below the form for the rest. */
+  show(problem) {
+    this.clear();
+    const rest = [];
+    let first;
+    for (const { field, message } of problem.errors ?? []) {
+      const control = this.#visible().find(({ name }) => name === field);
+      if (!control) {
+        rest.push(field ? `${field}: ${message}` : message);
+        continue;
+      }
+      first ??= control;
+      const error = element("p", { className: "error", id: `${control.id}-error` }, message);
+      control.setAttribute("aria-invalid", "true");
+      control.setAttribute("aria-describedby", error.id);
+      control.closest(".field").append(error);
+    }
+    if (!problem.errors?.length) rest.push(problem.message);
+    const box = this.root.querySelector("#problem");
+    box.textContent = rest.join(" ");
+    box.hidden = rest.length === 0;
+    if (first) {
+      first.closest("details")?.setAttribute("open", "");
+      first.focus();
+    }
+  }
+
+  clear() {
+    for (const control of this.controls) this.#forgive(control);
+    this.root.querySelector("#problem").hidden = true;
+  }
+
+  #visible() {
+    return [...this.controls].filter((control) => control.name && !control.disabled && !control.closest("[hidden]"));
+  }
+
+  #forgive(control) {
+    if (!control.hasAttribute("aria-invalid")) return;
+    control.removeAttribute("aria-invalid");
+    control.removeAttribute("aria-describedby");
+    control.closest(".field").querySelector(".error")?.remove();
+  }
+
+  #showModel() {
+    const { model, controls } = this;
+    for (const field of this.root.querySelectorAll("[data-kind]")) field.hidden = field.dataset.kind !== model.kind;
+    controls.class_label.replaceChildren(...model.classes.map((name) => new Option(name)));
+    if (model.classes.includes(model.examples[0])) controls.class_label.value = model.examples[0];
+    controls.prompt.placeholder = model.examples[0] ?? "";
+    this.root.querySelector("#examples").replaceChildren(...model.examples.map((text) => this.#example(text)));
+
+    controls.steps.placeholder = model.defaults.steps;
+    controls.guidance_scale.placeholder = model.defaults.guidance_scale;
+    this.root.querySelector("#guidance").hidden = !model.guidable;
+    this.root.querySelector("#size").hidden = model.size.fixed;
+    for (const side of ["width", "height"]) {
+      controls[side].placeholder = model.size[`default_${side}`];
+      controls[side].step = model.size.multiple;
+    }
+    const standard = new Option(`the model’s (${model.defaults.sampler})`, "");
+    controls.sampler.replaceChildren(standard, ...[...this.samplers.keys()].map((name) => new Option(name)));
+    this.#showOptions();
+    this.clear();
+  }
+
+  #example(text) {
+    const chip = element("button", { type: "button", className: "chip" }, text);
+    chip.addEventListener("click", () => {
+      this.controls.prompt.value = text;
+      this.#forgive(this.controls.prompt);
+    });
+    return chip;
+  }
+
+  /** One field for each of the request's fields that the chosen sampler reads. */
+  #showOptions() {
+    const sampler = this.samplers.get(this.controls.sampler.value || this.model.defaults.sampler);
+    const fields = (sampler?.options ?? []).map(({ name, kind, values }) => {
+      const words = name.replaceAll("_", " ");
+      const label = element("label", { htmlFor: name }, words[0].toUpperCase() + words.slice(1));
+      const control =
+        kind === "choice"
+          ? element("select", { id: name, name }, new Option("default", ""), ...values.filter((value) => value !== "default").map((value) => new Option(value)))
+          : element("input", { id: name, name, type: "number", step: "any", "data-type": "number", placeholder: "default" });
+      return element("div", { className: "field" }, label, control);
+    });
+    this.root.querySelector("#options").replaceChildren(...fields);
+  }
+}
+
+function read(control) {
+  const text = control.value.trim();
+  if (text === "") return undefined;
+  switch (control.dataset.type) {
+    case "number":
+      return Number(text);
+    case "seed":
+      // JavaScript's numbers are exact up to 15 digits. The server reads longer seeds from strings.
+      return /^\d{1,15}$/.test(text) ? Number(text) : text;
+    default:
+      return control.value;
+  }
+}
