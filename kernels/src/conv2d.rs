@@ -88,6 +88,11 @@ impl Conv2d {
         })
     }
 
+    /// The same layer, sharing its packed weights, that walks over its input in another way.
+    pub fn with_options(&self, options: Conv2dOptions) -> Self {
+        Self { options, ..self.clone() }
+    }
+
     /// The same layer followed by `activation`, at no further cost.
     pub fn then(mut self, activation: Activation) -> Self {
         self.activation = activation;
