@@ -7,8 +7,8 @@
 //! - An image is pre-empted only between model calls: it keeps its slot and is left out of the next batch. The number of slots
 //!   is bounded. An image gets one when it is to be stepped, not before.
 //! - All images of a job end together: one that fails ends the job, and frees the others.
-//! - Of two model calls at most one picture is decoded, so that decoding never holds up those still being denoised; but what
-//!   can be decoded does not wait longer than that.
+//! - Between two model calls pictures are decoded, one a plan, until that has taken as long as the last model call: who is done
+//!   need not wait, and those still being denoised keep half of the device at least.
 //!
 //! The policy is one rule in two parts, each derived where it stands: `order` says who goes first, and `batch` who goes along,
 //! by the measured [`CostCurve`]. `ledger` holds what is fair, and the bound on every wait.
@@ -71,8 +71,9 @@ pub struct Scheduler {
     jobs: BTreeMap<JobId, JobState>,
     /// The number of the next job to arrive.
     next_number: u64,
-    /// Whether a picture was decoded since the last step.
-    decoded: bool,
+    /// How long the last model call took, and how long pictures were decoded since.
+    last_step: Duration,
+    decoding: Duration,
     /// When the jobs that are left are to be given up.
     drain: Option<Instant>,
     /// When the waiting were last looked through for news. `None` when a job came since.
@@ -87,7 +88,8 @@ impl Scheduler {
             ledger: Ledger::default(),
             jobs: BTreeMap::new(),
             next_number: 0,
-            decoded: false,
+            last_step: Duration::ZERO,
+            decoding: Duration::ZERO,
             drain: None,
             noticed: None,
         }
@@ -172,7 +174,7 @@ impl Scheduler {
         match (decodable, self.batch(&order)) {
             (None, None) => Plan::Rest,
             (Some(image), None) => Plan::Decode(image),
-            (Some(image), Some(_)) if !self.decoded => Plan::Decode(image),
+            (Some(image), Some(_)) if self.decoding <= self.last_step => Plan::Decode(image),
             (_, Some(batch)) => self.run(batch),
         }
     }
@@ -197,7 +199,7 @@ impl Scheduler {
                 admitted.filter_map(|id| Some((id.job, self.jobs.get_mut(&id.job)?.admitted(id.image)?))).collect()
             }
             Plan::Step { key, rows, images } => {
-                self.decoded = false;
+                (self.last_step, self.decoding) = (duration, Duration::ZERO);
                 if let Some(first) = images.first() {
                     self.charge(first.image.job, duration.as_secs_f64());
                 }
@@ -208,7 +210,7 @@ impl Scheduler {
                 stepped.filter_map(|id| Some((id.job, self.jobs.get_mut(&id.job)?.stepped(id.image)?))).collect()
             }
             Plan::Decode(image) => {
-                self.decoded = true;
+                self.decoding += duration;
                 self.charge(image.job, duration.as_secs_f64());
                 if went_well(&image) { self.decode(image) } else { Vec::new() }
             }

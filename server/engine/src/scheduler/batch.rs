@@ -16,7 +16,8 @@
 //!
 //! and the rule is steepest descent: **among all calls that could be made, make the one of greatest value per second,
 //! `value(B) / c(B)`**. As `Tⱼ` falls along the order, the best call of `n` images with equal rows is the first `n` of its key,
-//! so for each key only the prefixes are compared.
+//! so for each key only the prefixes are compared. The first image of the call has the *turn*. Where fairness gives the turn to
+//! another, a late job or an oldest one, the batch is that of greatest value per second among those that begin with it.
 //!
 //! What follows from the curve alone:
 //!
@@ -64,21 +65,36 @@ pub(super) struct Room {
     pub(super) free_slots: usize,
 }
 
-/// The call of greatest value per second.
+/// The call of greatest value per second, or, where fairness gives somebody the turn, of those that begin with him.
 pub(super) fn of_greatest_value(order: &[Ranked], costs: &CostCurve, room: Room) -> Option<Batch> {
+    let could_run = |ranked: &&Ranked| images(ranked).next().is_some_and(|image| room.has_slot(image));
+    let first = order.iter().find(could_run)?;
+    let head = if first.late { first } else { greatest_value(order, costs, room)? };
+    let of_its_tenant = |ranked: &&Ranked| ranked.job.tenant == head.job.tenant;
+    let due = order.iter().filter(of_its_tenant).filter(could_run).find(|ranked| ranked.due);
+    beginning_with(due.unwrap_or(head), order, costs, room)
+}
+
+/// The first of the call of greatest value per second.
+fn greatest_value<'a>(order: &'a [Ranked<'a>], costs: &CostCurve, room: Room) -> Option<&'a Ranked<'a>> {
     let mut prefixes: BTreeMap<&BatchKey, Prefix> = BTreeMap::new();
     for ranked in order {
-        let prefix = prefixes.entry(&ranked.job.key).or_insert_with(|| Prefix::new(&ranked.job.key, room));
-        for image in images(ranked) {
-            if !prefix.push(ranked, image) {
-                break;
-            }
-            let seconds = costs.seconds(&ranked.job.key, prefix.batch.rows);
-            prefix.judge(seconds);
-        }
+        let key = &ranked.job.key;
+        prefixes.entry(key).or_insert_with(|| Prefix::new(key, room)).extend(ranked, ranked.waiting, costs);
     }
     let best = prefixes.into_values().reduce(|a, b| if b.best.beats(&a.best) { b } else { a })?;
-    best.into_batch()
+    let first = best.batch.images.first()?.id.job;
+    order.iter().find(|ranked| ranked.id == first)
+}
+
+/// The call of greatest value per second that begins with `head`. All wait for whoever has the turn.
+fn beginning_with(head: &Ranked, order: &[Ranked], costs: &CostCurve, room: Room) -> Option<Batch> {
+    let mut prefix = Prefix::new(&head.job.key, room);
+    prefix.extend(head, order.first()?.waiting, costs);
+    for ranked in order.iter().filter(|ranked| ranked.job.key == head.job.key && ranked.id != head.id) {
+        prefix.extend(ranked, ranked.waiting, costs);
+    }
+    prefix.into_batch()
 }
 
 /// A batch that is made up from the oldest and then kept together until all its images are done: the way of servers that
@@ -90,13 +106,19 @@ pub(super) fn of_the_oldest(by_arrival: &[Ranked], costs: &CostCurve, size: NonZ
     let mut prefix = Prefix::new(&head.job.key, room);
     for ranked in by_arrival.iter().filter(|ranked| ranked.job.key == head.job.key) {
         for image in images(ranked).filter(|image| under_way.is_none() || !image.unadmitted) {
-            if prefix.batch.images.len() == size || !prefix.push(ranked, image) {
+            if prefix.batch.images.len() == size || !prefix.push(ranked, image, 0.0) {
                 break;
             }
         }
     }
     prefix.best = prefix.candidate(costs.seconds(&head.job.key, prefix.batch.rows));
     prefix.into_batch()
+}
+
+impl Room {
+    fn has_slot(self, image: BatchImage) -> bool {
+        !image.unadmitted || self.free_slots > 0
+    }
 }
 
 /// The images of a job that could be stepped, those with a slot first.
@@ -129,17 +151,30 @@ impl Prefix {
         Prefix { batch, value: 0.0, room, best: Best::default() }
     }
 
+    /// Adds the images of a job, as far as there is room, and judges each prefix that comes about.
+    fn extend(&mut self, ranked: &Ranked, waiting: f64, costs: &CostCurve) {
+        for image in images(ranked) {
+            if !self.push(ranked, image, waiting) {
+                return;
+            }
+            let candidate = self.candidate(costs.seconds(&ranked.job.key, self.batch.rows));
+            if candidate.beats(&self.best) {
+                self.best = candidate;
+            }
+        }
+    }
+
     /// Adds an image if there is room for it. The first may have more rows than a batch: it could run nowhere else.
-    fn push(&mut self, ranked: &Ranked, image: BatchImage) -> bool {
+    fn push(&mut self, ranked: &Ranked, image: BatchImage, waiting: f64) -> bool {
         let rows = self.batch.rows.saturating_add(ranked.job.rows);
         let too_many = !self.batch.images.is_empty() && rows > self.room.max_rows;
-        if too_many || (image.unadmitted && self.room.free_slots == 0) {
+        if too_many || !self.room.has_slot(image) {
             return false;
         }
         self.room.free_slots -= usize::from(image.unadmitted);
         self.batch.rows = rows;
         self.batch.work += ranked.step;
-        self.value += ranked.step * ranked.waiting;
+        self.value += ranked.step * waiting;
         self.batch.images.push(image);
         true
     }
@@ -148,13 +183,6 @@ impl Prefix {
     fn candidate(&self, seconds: f64) -> Best {
         let Batch { rows, work, .. } = self.batch;
         Best { images: self.batch.images.len(), rows, seconds, work, value_per_second: self.value / seconds }
-    }
-
-    fn judge(&mut self, seconds: f64) {
-        let candidate = self.candidate(seconds);
-        if candidate.beats(&self.best) {
-            self.best = candidate;
-        }
     }
 
     fn into_batch(self) -> Option<Batch> {

@@ -6,8 +6,8 @@
 //! the tenant's own jobs only. For one server that may pre-empt at any step, the least work per weight first does that (Smith's
 //! rule, 1956, on what remains; with equal weights it is SRPT).
 //!
-//! Two corrections keep it fair, see [`ledger`](super::ledger): jobs that are late go first, and where a tenant's oldest job
-//! has its turn, it takes the place of that tenant's first.
+//! Two corrections keep it fair, see [`ledger`](super::ledger): jobs that are late go first, and a tenant's oldest job may be due to
+//! take its tenant's next turn.
 
 use std::collections::BTreeMap;
 
@@ -26,7 +26,12 @@ pub(super) struct Ranked<'a> {
     pub(super) work: f64,
     /// The weight of this job and of all behind it: of all that wait while this one is served.
     pub(super) waiting: f64,
+    /// Whether it would be done by now, had its tenant received its fair share.
+    pub(super) late: bool,
+    /// Whether it is the oldest job of its tenant, and has a claim to the tenant's next turn.
+    pub(super) due: bool,
     weight: f64,
+    /// The fair time by which it would be done under equal sharing.
     finish: f64,
 }
 
@@ -34,8 +39,6 @@ pub(super) struct Ranked<'a> {
 struct Shares {
     weights: f64,
     eldest: JobId,
-    /// Seconds of one step of the oldest job.
-    step: f64,
 }
 
 /// The jobs in the order in which they are served.
@@ -48,11 +51,12 @@ pub(super) fn by_value<'a>(jobs: &'a BTreeMap<JobId, JobState>, ledger: &Ledger,
     // Stable: of equals the older goes first.
     order.sort_by(|a, b| (a.work / a.weight).total_cmp(&(b.work / b.weight)));
     let mut order = late_first(order, ledger);
-    turn_of_the_eldest(&mut order, &tenants, ledger);
     let mut waiting = 0.0;
     for ranked in order.iter_mut().rev() {
         waiting += ranked.weight;
         ranked.waiting = waiting;
+        let eldest = tenants[&ranked.job.tenant].eldest == ranked.id;
+        ranked.due = eldest && ledger.credit(ranked.job.tenant) >= ranked.step;
     }
     order
 }
@@ -64,7 +68,7 @@ pub(super) fn by_arrival<'a>(jobs: &'a BTreeMap<JobId, JobState>, costs: &CostCu
         .map(|(id, job)| {
             let step = costs.seconds(&job.key, job.rows);
             let work = step * job.steps_left() as f64;
-            Ranked { id: *id, job, step, work, waiting: 0.0, weight: 1.0, finish: 0.0 }
+            Ranked { id: *id, job, step, work, waiting: 0.0, late: false, due: false, weight: 1.0, finish: 0.0 }
         })
         .collect();
     order.sort_by_key(|ranked| ranked.job.number);
@@ -82,7 +86,7 @@ fn weight(priority: Priority) -> f64 {
 fn shares(by_arrival: &[Ranked]) -> BTreeMap<Tenant, Shares> {
     let mut tenants = BTreeMap::new();
     for ranked in by_arrival {
-        let first = Shares { weights: 0.0, eldest: ranked.id, step: ranked.step };
+        let first = Shares { weights: 0.0, eldest: ranked.id };
         tenants.entry(ranked.job.tenant).or_insert(first).weights += weight(ranked.job.priority);
     }
     tenants
@@ -95,22 +99,10 @@ fn late_first<'a>(mut order: Vec<Ranked<'a>>, ledger: &Ledger) -> Vec<Ranked<'a>
         let finish = finishes.entry(tenant).or_insert_with(|| ledger.received(tenant));
         *finish += ranked.work;
         ranked.finish = *finish;
+        ranked.late = *finish <= ledger.fair();
     }
-    let (mut late, rest): (Vec<_>, Vec<_>) = order.into_iter().partition(|ranked| ranked.finish <= ledger.fair());
+    let (mut late, rest): (Vec<_>, Vec<_>) = order.into_iter().partition(|ranked| ranked.late);
     late.sort_by(|a, b| a.finish.total_cmp(&b.finish));
     late.extend(rest);
     late
-}
-
-fn turn_of_the_eldest(order: &mut [Ranked], tenants: &BTreeMap<Tenant, Shares>, ledger: &Ledger) {
-    for (tenant, shares) in tenants {
-        if ledger.credit(*tenant) < shares.step {
-            continue;
-        }
-        let first = order.iter().position(|ranked| ranked.job.tenant == *tenant);
-        let eldest = order.iter().position(|ranked| ranked.id == shares.eldest);
-        if let (Some(first), Some(eldest)) = (first, eldest) {
-            order[first..=eldest].rotate_right(1);
-        }
-    }
 }
