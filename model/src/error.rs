@@ -21,6 +21,11 @@ pub enum StepError {
     /// The prediction became infinite or undefined.
     #[error("the model's output is not finite at step {step}")]
     NotFinite { step: u32 },
+    /// A picture was asked for before its last model call.
+    #[error("only {done} of {calls} model calls are done")]
+    Unfinished { done: u32, calls: u32 },
+    #[error(transparent)]
+    Sampler(#[from] crate::sampler::SamplerError),
     #[error(transparent)]
     Request(#[from] crate::request::RequestError),
     #[error(transparent)]

@@ -45,6 +45,12 @@ pub struct ModelInfo {
     pub defaults: Defaults,
     /// Prompts or class names to show a newcomer.
     pub examples: Vec<String>,
+    /// A sentence about what it makes.
+    pub description: Option<String>,
+    /// SPDX identifier of the weights' licence.
+    pub license: Option<String>,
+    /// Whose work the weights rest on.
+    pub attribution: Option<String>,
     /// Whether the weights are compiled into the binary.
     pub embedded: bool,
 }

@@ -7,8 +7,13 @@
 //! diffusers is the reference: the same weights and the same seed give the picture that diffusers gives on CPU in float32.
 
 mod error;
+mod guidance;
 mod info;
+mod layout;
+mod library;
+mod model;
 mod picture;
+mod pixel;
 mod request;
 
 pub mod folder;
@@ -21,6 +26,9 @@ pub mod unet_2d;
 pub mod weights;
 
 pub use error::{LoadError, StepError};
+pub use guidance::Guidance;
 pub use info::{Defaults, ModelInfo, ModelKind, SizeRule};
+pub use library::Library;
+pub use model::{Model, PreviewDecoder, Slot, StepReport};
 pub use picture::{Channels, Picture};
 pub use request::{Conditioning, Cost, InitImage, Request, RequestError};

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::picture::Picture;
-use crate::sampler::SamplerSpec;
+use crate::sampler::{SamplerError, SamplerSpec};
 
 /// What the picture shall show.
 #[derive(Clone, Debug, PartialEq)]
@@ -64,4 +64,20 @@ pub struct RequestError {
     /// The request's field, as it is named on the wire.
     pub field: &'static str,
     pub message: String,
+}
+
+impl From<SamplerError> for RequestError {
+    /// Names the field that has to change.
+    fn from(error: SamplerError) -> Self {
+        let field = match &error {
+            SamplerError::UnknownSampler { .. } | SamplerError::Config(_) => "sampler",
+            SamplerError::Unsupported { option, .. } => option,
+            SamplerError::Eta { .. } => "eta",
+            SamplerError::Strength { .. } => "strength",
+            SamplerError::Steps { .. } | SamplerError::NotFinite { .. } => "steps",
+            // Not about making a sampler, but about stepping it.
+            SamplerError::OutputLength { .. } | SamplerError::Finished => "sampler",
+        };
+        Self { field, message: error.to_string() }
+    }
 }

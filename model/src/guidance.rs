@@ -1,0 +1,64 @@
+//! Classifier-free guidance (Ho and Salimans 2022).
+
+/// How far a prediction is taken from the unconditional one, beyond the conditional one.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Guidance {
+    /// 1 gives the conditional prediction.
+    pub scale: f64,
+    /// 0..=1: how much of the conditional prediction's standard deviation is restored; Lin et al. 2023, section 3.4.
+    pub rescale: f64,
+}
+
+impl Guidance {
+    /// Whether a network call needs an unconditional row beside the conditional one.
+    #[must_use]
+    pub fn needs_unconditional(self) -> bool {
+        self.scale != 1.0
+    }
+
+    /// `u + scale * (c - u)` in the place of `conditional`, then rescaled. Both are all of one image's numbers.
+    pub fn apply(self, unconditional: &[f32], conditional: &mut [f32]) {
+        let scale = self.scale as f32;
+        let before = if self.rescale > 0.0 { standard_deviation(conditional) } else { 0.0 };
+        for (c, &u) in conditional.iter_mut().zip(unconditional) {
+            *c = u + scale * (*c - u);
+        }
+        if self.rescale > 0.0 {
+            let ratio = before / standard_deviation(conditional);
+            let factor = (self.rescale * ratio + (1.0 - self.rescale)) as f32;
+            conditional.iter_mut().for_each(|c| *c *= factor);
+        }
+    }
+}
+
+/// torch's `std`: unbiased.
+fn standard_deviation(values: &[f32]) -> f64 {
+    let n = values.len() as f64;
+    let mean = values.iter().map(|&x| f64::from(x)).sum::<f64>() / n;
+    let squares: f64 = values.iter().map(|&x| (f64::from(x) - mean).powi(2)).sum();
+    (squares / (n - 1.0)).sqrt()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Guidance, standard_deviation};
+
+    #[test]
+    fn guidance_extrapolates_and_rescaling_restores_the_deviation() {
+        let (unconditional, conditional) = ([0.0, 1.0, -1.0], [1.0, 0.5, -2.0]);
+        let guided = |scale, rescale| {
+            let mut values = conditional;
+            Guidance { scale, rescale }.apply(&unconditional, &mut values);
+            values
+        };
+        assert_eq!(guided(1.0, 0.0), conditional);
+        assert_eq!(guided(0.0, 0.0), unconditional);
+        assert_eq!(guided(3.0, 0.0), [3.0, -0.5, -4.0]);
+        let restored = standard_deviation(&guided(3.0, 1.0));
+        assert!((restored - standard_deviation(&conditional)).abs() < 1e-6);
+        // diffusers' rescale_noise_cfg gives these.
+        let half = guided(3.0, 0.5);
+        let factor = 0.5 * standard_deviation(&conditional) / standard_deviation(&[3.0, -0.5, -4.0]) + 0.5;
+        assert!(half.iter().zip([3.0, -0.5, -4.0]).all(|(x, y)| (f64::from(*x) - y * factor).abs() < 1e-6));
+    }
+}

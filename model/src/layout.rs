@@ -1,0 +1,37 @@
+//! From torch's order of a map's numbers, channel after channel, to the networks' order, pixel after pixel, and back.
+
+/// Appends `values`, channel after channel, to `pixels` pixel after pixel, each times `scale`.
+pub(crate) fn push_channel_last(values: &[f32], channels: usize, scale: f32, pixels: &mut Vec<f32>) {
+    let area = values.len() / channels;
+    if channels == 1 {
+        pixels.extend(values.iter().map(|value| value * scale));
+    } else {
+        pixels.extend((0..area).flat_map(|at| (0..channels).map(move |channel| values[channel * area + at] * scale)));
+    }
+}
+
+/// Appends `pixels`, pixel after pixel, to `values` channel after channel.
+pub(crate) fn push_channel_first(pixels: &[f32], channels: usize, values: &mut Vec<f32>) {
+    if channels == 1 {
+        values.extend_from_slice(pixels);
+    } else {
+        values.extend((0..channels).flat_map(|channel| pixels.iter().skip(channel).step_by(channels)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{push_channel_first, push_channel_last};
+
+    #[test]
+    fn one_is_the_inverse_of_the_other() {
+        for channels in 1..5 {
+            let values: Vec<f32> = (0..channels * 6).map(|i| i as f32).collect();
+            let (mut pixels, mut back) = (Vec::new(), Vec::new());
+            push_channel_last(&values, channels, 2.0, &mut pixels);
+            assert_eq!(pixels[channels - 1], 2.0 * values[(channels - 1) * 6]);
+            push_channel_first(&pixels, channels, &mut back);
+            assert!(back.iter().zip(&values).all(|(b, v)| *b == 2.0 * v));
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! The models that there are: those of a folder and those compiled into the program.
+
+mod blueprint;
+pub(crate) mod description;
+mod embedded;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use crate::error::LoadError;
+use crate::folder::Folder;
+use crate::info::ModelInfo;
+use crate::model::Model;
+use crate::request::{Cost, Request, RequestError};
+
+pub(crate) use blueprint::Blueprint;
+
+const INDEX: &str = "model_index.json";
+
+/// Knows every model by its configuration, and loads the weights of one when it is first asked for.
+#[derive(Debug)]
+pub struct Library {
+    entries: Vec<Entry>,
+    problems: Vec<(String, String)>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    blueprint: Blueprint,
+    model: OnceLock<Arc<Model>>,
+    /// Held while the weights are read, so that they are read once.
+    loading: Mutex<()>,
+}
+
+impl Library {
+    /// The models of the program, then those of `models` by name: each folder in it that has a `model_index.json`, named by its
+    /// folder. A model that cannot be served is left out, and [`Self::problems`] says why.
+    ///
+    /// # Errors
+    /// If `models` cannot be listed.
+    pub fn open(models: Option<&Path>) -> Result<Self, LoadError> {
+        let mut library = Self { entries: Vec::new(), problems: Vec::new() };
+        for (name, files) in embedded::MODELS {
+            library.add(name, &Folder::embedded(files), true);
+        }
+        for (name, path) in models.map(folders).transpose()?.unwrap_or_default() {
+            library.add(&name, &Folder::OnDisk(path), false);
+        }
+        Ok(library)
+    }
+
+    fn add(&mut self, name: &str, folder: &Folder, embedded: bool) {
+        if self.info(name).is_some() {
+            self.problems.push((name.to_owned(), "another model has this name".to_owned()));
+            return;
+        }
+        match Blueprint::read(name, folder, embedded) {
+            Ok(blueprint) => self.entries.push(Entry { blueprint, model: OnceLock::new(), loading: Mutex::new(()) }),
+            Err(error) => self.problems.push((name.to_owned(), error.to_string())),
+        }
+    }
+
+    /// Name of each model that was left out, and why.
+    pub fn problems(&self) -> &[(String, String)] {
+        &self.problems
+    }
+
+    /// Every model, those of the program first.
+    pub fn infos(&self) -> impl Iterator<Item = &ModelInfo> {
+        self.entries.iter().map(|entry| entry.blueprint.info())
+    }
+
+    /// The model of that name.
+    pub fn info(&self, name: &str) -> Option<&ModelInfo> {
+        self.infos().find(|info| info.name == name)
+    }
+
+    /// Checks a request against the model `name` and says what it costs.
+    ///
+    /// # Errors
+    /// The first field that the model cannot serve; field `model` if there is no such model.
+    pub fn plan(&self, name: &str, request: &Request) -> Result<Cost, RequestError> {
+        let unknown = || RequestError { field: "model", message: format!("there is no model {name:?}") };
+        self.entry(name).ok_or_else(unknown)?.blueprint.plan(request)
+    }
+
+    /// What a user should know about how the model `name` will serve the request. The request is one that [`Self::plan`] accepts.
+    pub fn warnings(&self, name: &str, request: &Request) -> Vec<String> {
+        self.entry(name).map(|entry| entry.blueprint.warnings(request)).unwrap_or_default()
+    }
+
+    /// The model of that name, with its weights. The first call reads them, further ones share them; calls for other models
+    /// do not wait.
+    ///
+    /// # Errors
+    /// If there is no such model, or its weights cannot be read; the next call tries again.
+    pub fn load(&self, name: &str) -> Result<Arc<Model>, LoadError> {
+        let unknown = || LoadError::Format { path: name.to_owned(), message: "there is no such model".to_owned() };
+        let entry = self.entry(name).ok_or_else(unknown)?;
+        let _loading = entry.loading.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(model) = entry.model.get() {
+            return Ok(Arc::clone(model));
+        }
+        let model = Arc::new(Model::load(&entry.blueprint)?);
+        Ok(Arc::clone(entry.model.get_or_init(|| model)))
+    }
+
+    /// Whether the weights of the model `name` are in memory.
+    pub fn is_loaded(&self, name: &str) -> bool {
+        self.entry(name).is_some_and(|entry| entry.model.get().is_some())
+    }
+
+    fn entry(&self, name: &str) -> Option<&Entry> {
+        self.entries.iter().find(|entry| entry.blueprint.info().name == name)
+    }
+}
+
+/// Folders of `models` that hold a model, by name.
+fn folders(models: &Path) -> Result<Vec<(String, PathBuf)>, LoadError> {
+    let io = |source| LoadError::Io { path: models.display().to_string(), source };
+    let mut found = Vec::new();
+    for entry in fs::read_dir(models).map_err(io)? {
+        let entry = entry.map_err(io)?;
+        if entry.path().join(INDEX).is_file() {
+            found.push((entry.file_name().to_string_lossy().into_owned(), entry.path()));
+        }
+    }
+    found.sort();
+    Ok(found)
+}

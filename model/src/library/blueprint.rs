@@ -1,0 +1,83 @@
+//! What a model's configuration files say: everything but its weights.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::INDEX;
+use super::description::Description;
+use crate::error::LoadError;
+use crate::folder::Folder;
+use crate::info::ModelInfo;
+use crate::pixel::PixelBlueprint;
+use crate::request::{Cost, Request, RequestError};
+
+/// A model without its weights, of one of the kinds that can be served. A clone is another handle to it.
+#[derive(Clone, Debug)]
+pub(crate) enum Blueprint {
+    Pixel(Arc<PixelBlueprint>),
+}
+
+/// `model_index.json`: the components, each with its library and class; a null class is an absent component.
+#[derive(Deserialize)]
+struct Index {
+    #[serde(rename = "_class_name")]
+    class_name: String,
+    #[serde(flatten)]
+    rest: BTreeMap<String, Value>,
+}
+
+impl Index {
+    /// Names and classes of the components that the folder has.
+    fn components(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.rest.iter().filter_map(|(name, value)| Some((name.as_str(), value.as_array()?.get(1)?.as_str()?)))
+    }
+}
+
+impl Blueprint {
+    /// Reads a model folder's configurations.
+    ///
+    /// # Errors
+    /// If a file is missing or malformed, or asks for something that is not supported; the message names the file and the key.
+    pub(crate) fn read(name: &str, folder: &Folder, embedded: bool) -> Result<Self, LoadError> {
+        let index: Index = folder.json(INDEX)?;
+        let refuse = |message| Err(LoadError::Config { path: folder.path_of(INDEX), message });
+        match index.components().find(|(name, _)| *name == "unet") {
+            Some((_, "UNet2DModel")) => {
+                if let Some((other, class)) = index.components().find(|(name, _)| !["unet", "scheduler"].contains(name))
+                {
+                    return refuse(format!(
+                        "a {} with the component {other} ({class}) is not supported",
+                        index.class_name
+                    ));
+                }
+                let blueprint = PixelBlueprint::read(name, folder, Description::read(folder)?, embedded)?;
+                Ok(Self::Pixel(Arc::new(blueprint)))
+            }
+            Some((_, class)) => refuse(format!("a {} whose unet is a {class} is not supported", index.class_name)),
+            None => refuse(format!("a {} without a unet is not supported", index.class_name)),
+        }
+    }
+
+    pub(crate) fn info(&self) -> &ModelInfo {
+        match self {
+            Self::Pixel(blueprint) => blueprint.info(),
+        }
+    }
+
+    /// See [`super::Library::plan`].
+    pub(crate) fn plan(&self, request: &Request) -> Result<Cost, RequestError> {
+        match self {
+            Self::Pixel(blueprint) => blueprint.plan(request),
+        }
+    }
+
+    /// See [`super::Library::warnings`].
+    pub(crate) fn warnings(&self, _request: &Request) -> Vec<String> {
+        match self {
+            Self::Pixel(_) => Vec::new(),
+        }
+    }
+}
