@@ -1,0 +1,106 @@
+//! The program without its server.
+
+use std::fs;
+use std::process::Output;
+
+use serde_json::json;
+use tempfile::TempDir;
+use x0_tests::{Pixels, Server, run};
+
+/// The one line that a failed command writes.
+fn complaint(output: &Output) -> String {
+    let text = String::from_utf8(output.stderr.clone()).unwrap();
+    assert_eq!(text.trim_end().lines().count(), 1, "one line, not\n{text}");
+    text.trim_end().to_owned()
+}
+
+#[tokio::test]
+async fn generate_gives_the_bytes_that_the_server_gives() {
+    let server = Server::start();
+    let folder = TempDir::new().unwrap();
+    let out = folder.path().join("boot.png");
+    let output = run(&[
+        "generate",
+        "--model",
+        "fashion",
+        "--class",
+        "ankle boot",
+        "--seed",
+        "11",
+        "--steps",
+        "6",
+        "--guidance-scale",
+        "3",
+        "--sampler",
+        "euler",
+        "--out",
+        out.to_str().unwrap(),
+    ]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let request = json!({
+        "model": "fashion", "class_label": "ankle boot", "seed": 11, "steps": 6, "guidance_scale": 3, "sampler": "euler",
+    });
+    assert_eq!(fs::read(out).unwrap(), server.picture(&request).await);
+}
+
+#[test]
+fn several_images_are_numbered() {
+    let folder = TempDir::new().unwrap();
+    let out = folder.path().join("bag.png");
+    let output =
+        run(&["generate", "--class", "bag", "--n", "2", "--steps", "2", "--seed", "5", "--out", out.to_str().unwrap()]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let picture = |name: &str| Pixels::decode(&fs::read(folder.path().join(name)).unwrap());
+    assert_ne!(picture("bag-0.png"), picture("bag-1.png"));
+}
+
+#[test]
+fn wrong_arguments_are_refused_in_one_line() {
+    let folder = TempDir::new().unwrap();
+    let out = folder.path().join("x.png");
+    let out = out.to_str().unwrap();
+    for (arguments, word) in [
+        (&["--class", "hovercraft"][..], "class"),
+        (&["--class", "bag", "--steps", "0"], "steps"),
+        (&["--class", "bag", "--sampler", "guess"], "sampler"),
+        (&["--model", "nobody"], "nobody"),
+        (&["--class", "bag", "--init-image", "/nowhere.png"], "/nowhere.png"),
+    ] {
+        let output = run(&[&["generate", "--out", out], arguments].concat());
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert!(complaint(&output).contains(word), "{arguments:?}: {}", complaint(&output));
+    }
+    assert!(!fs::exists(out).unwrap(), "no file is made of a refused request");
+    assert_eq!(run(&["generate", "--wings", "2"]).status.code(), Some(2));
+}
+
+#[test]
+fn models_lists_what_is_there() {
+    let output = run(&["models"]);
+    assert!(output.status.success());
+    let table = String::from_utf8(output.stdout).unwrap();
+    let fashion = table.lines().find(|line| line.starts_with("fashion")).expect("fashion is part of the program");
+    assert!(fashion.contains("28"), "{fashion}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn healthcheck_tells_by_its_exit_code() {
+    let server = Server::start();
+    let url = server.url("");
+    assert_eq!(run(&["healthcheck", "--url", &url]).status.code(), Some(0));
+    assert_eq!(server.terminate(std::time::Duration::from_secs(10)).code(), Some(0));
+    let output = run(&["healthcheck", "--url", &url]);
+    assert_eq!(output.status.code(), Some(1));
+    complaint(&output);
+}
+
+#[test]
+fn help_names_every_setting_and_its_variable() {
+    let output = run(&["serve", "--help"]);
+    let help = String::from_utf8(output.stdout).unwrap();
+    for flag in ["--listen", "--models", "--data-dir"] {
+        assert!(help.contains(flag), "{flag}");
+        let variable = format!("X0_{}", flag.trim_start_matches('-').replace('-', "_").to_uppercase());
+        assert!(help.contains(&variable), "{variable}");
+    }
+}

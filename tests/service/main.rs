@@ -1,0 +1,8 @@
+//! The program as its users meet it: over HTTP and on the command line, with the models that are part of it.
+
+mod batching;
+mod command_line;
+mod events;
+mod operations;
+mod pictures;
+mod shutdown;
