@@ -66,7 +66,8 @@ class Run {
     this.cards = Array.from({ length: n }, card);
     cards.replaceChildren(...this.cards.map(({ node }) => node));
     cards.classList.toggle("several", n > 1);
-    cards.scrollIntoView({ block: "nearest" });
+    // On a narrow screen the form is above, and the picture would form out of sight.
+    if (cards.getBoundingClientRect().top > innerHeight / 2) cards.scrollIntoView();
     if (root.dataset.fill) form.fill(request);
     delete root.dataset.fill;
   }

@@ -46,7 +46,7 @@ struct Asset {
 }
 
 /// The page at `/` and its files under `/assets`.
-pub fn routes<S: Clone + Send + Sync + 'static>() -> Router<S> {
+pub fn router<S: Clone + Send + Sync + 'static>() -> Router<S> {
     ASSETS.into_iter().fold(Router::new(), |router, asset| {
         let tag = asset.tag();
         router.route(asset.path, get(move |headers: HeaderMap| async move { asset.respond(&tag, &headers) }))
@@ -91,7 +91,7 @@ mod tests {
         if let Some(tag) = known {
             request.headers_mut().insert(IF_NONE_MATCH, tag.clone());
         }
-        routes::<()>().with_state(()).oneshot(request).await.unwrap()
+        router::<()>().with_state(()).oneshot(request).await.unwrap()
     }
 
     #[tokio::test]

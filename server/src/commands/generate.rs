@@ -1,0 +1,257 @@
+//! `x0 generate`: pictures without a server, through the same checks and with the same bytes as over HTTP.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use indicatif::{ProgressBar, ProgressStyle};
+use uuid::Uuid;
+use x0_engine::Job;
+use x0_model::{Library, Model, Picture, Slot, StepError};
+use x0_openapi::{ClassLabel, FieldError, GenerationRequest, ImageFormat, OnDisconnect, Seed};
+
+use super::{CommandError, print, remark};
+use crate::picture::encode;
+use crate::validate::{Answer, Limits, Order, Validator, Work};
+
+/// Makes pictures without a server.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Generate {
+    /// The model's name, as `x0 models` lists them [default: the first that takes what is given]
+    #[arg(long, value_name = "NAME")]
+    model: Option<String>,
+    /// What a class-conditional model shall show: the class's name or index
+    #[arg(long, value_name = "NAME", visible_alias = "class-label")]
+    class: Option<String>,
+    /// What a text-to-image model shall show
+    #[arg(long, value_name = "TEXT")]
+    prompt: Option<String>,
+    /// What a text-to-image model shall stay away from
+    #[arg(long, value_name = "TEXT")]
+    negative_prompt: Option<String>,
+    /// The file to write: .png, .jpg or .webp; of several images, each gets its number before the dot [default: MODEL-SEED.png]
+    #[arg(long, short, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// How many images; image I uses the seed SEED + I
+    #[arg(long, value_name = "COUNT", default_value_t = 1, allow_negative_numbers = true)]
+    n: i64,
+    /// The number that the noise is drawn from [default: random]
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Denoising steps [default: the model's]
+    #[arg(long, allow_negative_numbers = true)]
+    steps: Option<i64>,
+    /// Classifier-free guidance; 1 is without [default: the model's]
+    #[arg(long, value_name = "SCALE", allow_negative_numbers = true)]
+    guidance_scale: Option<f64>,
+    /// How much of the guided prediction's contrast is taken back, 0 to 1 [default: 0]
+    #[arg(long, value_name = "SHARE", allow_negative_numbers = true)]
+    guidance_rescale: Option<f64>,
+    /// The numerical method that removes the noise [default: the model's]
+    #[arg(long, value_name = "NAME")]
+    sampler: Option<String>,
+    /// How the noise levels are spread over the steps [default: the sampler's]
+    #[arg(long, value_name = "NAME")]
+    noise_schedule: Option<String>,
+    /// How the timesteps are spread [default: the model's]
+    #[arg(long, value_name = "NAME")]
+    timestep_spacing: Option<String>,
+    /// How much noise DDIM adds at each step, 0 to 1 [default: 0]
+    #[arg(long, value_name = "SHARE", allow_negative_numbers = true)]
+    eta: Option<f64>,
+    /// How many of the text encoder's last layers to leave out [default: 0]
+    #[arg(long, value_name = "LAYERS", allow_negative_numbers = true)]
+    clip_skip: Option<i64>,
+    /// In pixels [default: the model's]
+    #[arg(long, value_name = "PIXELS", allow_negative_numbers = true)]
+    width: Option<i64>,
+    /// In pixels [default: the model's]
+    #[arg(long, value_name = "PIXELS", allow_negative_numbers = true)]
+    height: Option<i64>,
+    /// A PNG, JPEG or WebP file to start from
+    #[arg(long, value_name = "FILE")]
+    init_image: Option<PathBuf>,
+    /// Where the picture is made anew: white where it may change, black where it stays
+    #[arg(long, value_name = "FILE")]
+    mask_image: Option<PathBuf>,
+    /// Which share of the steps is done when starting from a picture, over 0 to 1 [default: 0.8]
+    #[arg(long, value_name = "SHARE", allow_negative_numbers = true)]
+    strength: Option<f64>,
+    /// A folder of models, besides those that are part of the program
+    #[arg(long, value_name = "DIR", env = "X0_MODELS")]
+    models: Option<PathBuf>,
+}
+
+impl Generate {
+    /// Makes the pictures and writes the files.
+    ///
+    /// # Errors
+    /// [`CommandError::Usage`] for what the server would refuse, before anything is computed.
+    pub fn run(&self) -> Result<(), CommandError> {
+        let format = self.format()?;
+        let library = super::models::open(self.models.as_deref())?;
+        let order = self.order(Arc::clone(&library), format)?;
+        let record = order.record(Uuid::nil(), jiff::Timestamp::UNIX_EPOCH);
+        for warning in &record.warnings {
+            remark(warning);
+        }
+        let files = self.files(&record.model, record.request.seed, order.job(Uuid::nil(), Instant::now()).images.get());
+        let pictures = make(&library, &order)?;
+        for (index, (file, picture)) in (0..).zip(files.iter().zip(&pictures)) {
+            let bytes = encode(picture, &order.encoding(index)).map_err(CommandError::failed)?;
+            fs::write(file, bytes).map_err(|error| CommandError::Failed(format!("{}: {error}", file.display())))?;
+            print(format_args!("{}  seed {}", file.display(), record.request.seed.0.wrapping_add(u64::from(index))))?;
+        }
+        Ok(())
+    }
+
+    /// What is asked for, if it can be done.
+    fn order(&self, library: Arc<Library>, format: ImageFormat) -> Result<Order, CommandError> {
+        let validator = Validator::new(library, Vec::new(), Limits::default());
+        let answer = Answer { one_image: false, format, on_disconnect: OnDisconnect::Keep };
+        validator.order(&self.request()?, &answer).map_err(|errors| CommandError::Usage(told(&errors)))
+    }
+
+    /// The request that gives the same pictures over HTTP.
+    fn request(&self) -> Result<GenerationRequest, CommandError> {
+        let class = |class: &String| class.parse().map_or_else(|_| ClassLabel::Name(class.clone()), ClassLabel::Index);
+        Ok(GenerationRequest {
+            model: self.model.clone(),
+            prompt: self.prompt.clone(),
+            negative_prompt: self.negative_prompt.clone(),
+            class_label: self.class.as_ref().map(class),
+            n: Some(self.n),
+            seed: self.seed.map(Seed),
+            width: self.width,
+            height: self.height,
+            steps: self.steps,
+            guidance_scale: self.guidance_scale,
+            guidance_rescale: self.guidance_rescale,
+            sampler: self.sampler.clone(),
+            noise_schedule: self.noise_schedule.clone(),
+            timestep_spacing: self.timestep_spacing.clone(),
+            eta: self.eta,
+            clip_skip: self.clip_skip,
+            init_image: self.init_image.as_deref().map(read).transpose()?,
+            mask_image: self.mask_image.as_deref().map(read).transpose()?,
+            strength: self.strength,
+            ..GenerationRequest::default()
+        })
+    }
+
+    /// The format that the file's name asks for.
+    fn format(&self) -> Result<ImageFormat, CommandError> {
+        let Some(out) = &self.out else { return Ok(ImageFormat::Png) };
+        let extension = out.extension().map(|extension| extension.to_string_lossy().to_lowercase());
+        match extension.as_deref() {
+            Some("png") => Ok(ImageFormat::Png),
+            Some("jpg" | "jpeg") => Ok(ImageFormat::Jpeg),
+            Some("webp") => Ok(ImageFormat::Webp),
+            _ => Err(CommandError::Usage(format!("--out: {} must end in .png, .jpg or .webp", out.display()))),
+        }
+    }
+
+    fn files(&self, model: &str, seed: Seed, images: u32) -> Vec<PathBuf> {
+        let out = self.out.clone().unwrap_or_else(|| format!("{model}-{seed}.png").into());
+        if images == 1 {
+            return vec![out];
+        }
+        let part = |part: Option<&std::ffi::OsStr>| part.unwrap_or_default().to_string_lossy().into_owned();
+        let (stem, extension) = (part(out.file_stem()), part(out.extension()));
+        (0..images).map(|index| out.with_file_name(format!("{stem}-{index}.{extension}"))).collect()
+    }
+}
+
+/// Makes all images of an order together, and shows how far they are.
+fn make(library: &Library, order: &Order) -> Result<Vec<Picture>, CommandError> {
+    let Job { images, steps, work, .. } = order.job(Uuid::nil(), Instant::now());
+    let model = library.load(&work.model).map_err(CommandError::failed)?;
+    let bar = ProgressBar::new(u64::from(steps.get())).with_style(style());
+    let pictures = denoise(&model, &work, images.get(), &bar).map_err(CommandError::failed);
+    bar.finish_and_clear();
+    pictures
+}
+
+fn denoise(model: &Model, work: &Work, images: u32, bar: &ProgressBar) -> Result<Vec<Picture>, StepError> {
+    let mut slots = (0..images).map(|image| model.begin(&work.request, image)).collect::<Result<Vec<_>, _>>()?;
+    while slots.iter().any(|slot| !slot.is_done()) {
+        let reports = model.step(&mut slots.iter_mut().collect::<Vec<&mut Slot>>());
+        for report in reports {
+            bar.set_message(format!("σ {:.2}", report?.sigma));
+        }
+        bar.inc(1);
+    }
+    slots.into_iter().map(|slot| model.decode(slot)).collect()
+}
+
+/// Nothing is drawn where standard error is no terminal.
+fn style() -> ProgressStyle {
+    ProgressStyle::with_template("{bar:40} step {pos} of {len}, {msg}, {eta} left")
+        .unwrap_or_else(|_| ProgressStyle::default_bar())
+}
+
+/// A file as the server takes it: in base64.
+fn read(path: &Path) -> Result<String, CommandError> {
+    let file = fs::read(path).map_err(|error| CommandError::Usage(format!("{}: {error}", path.display())))?;
+    Ok(BASE64.encode(file))
+}
+
+/// What is wrong, in one line, with the fields named as the flags are.
+fn told(errors: &[FieldError]) -> String {
+    let flag = |field: &str| match field {
+        "class_label" => "--class".to_owned(),
+        field => format!("--{}", field.replace('_', "-")),
+    };
+    errors.iter().map(|error| format!("{}: {}", flag(&error.field), error.message)).collect::<Vec<_>>().join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        generate: Generate,
+    }
+
+    fn parse(line: &str) -> Generate {
+        Line::parse_from(["x0"].into_iter().chain(line.split_whitespace())).generate
+    }
+
+    #[test]
+    fn flags_become_the_request_of_the_same_name() {
+        let request =
+            parse("--class sneaker --seed 18446744073709551615 --steps -3 --guidance-scale 2.5").request().unwrap();
+        assert_eq!(request.class_label, Some(ClassLabel::Name("sneaker".to_owned())));
+        assert_eq!(request.seed, Some(Seed(u64::MAX)));
+        assert_eq!((request.steps, request.guidance_scale), (Some(-3), Some(2.5)));
+        assert_eq!(parse("--class 7").request().unwrap().class_label, Some(ClassLabel::Index(7)));
+    }
+
+    #[test]
+    fn the_name_of_the_file_says_the_format() {
+        for (line, format) in [
+            ("", Ok(ImageFormat::Png)),
+            ("--out a.PNG", Ok(ImageFormat::Png)),
+            ("-o a/b.jpeg", Ok(ImageFormat::Jpeg)),
+            ("-o a.webp", Ok(ImageFormat::Webp)),
+            ("-o a.gif", Err(())),
+            ("-o a", Err(())),
+        ] {
+            assert_eq!(parse(line).format().map_err(|_| ()), format, "{line}");
+        }
+    }
+
+    #[test]
+    fn several_images_get_a_number_each() {
+        let files = |line: &str, images| parse(line).files("fashion", Seed(7), images);
+        assert_eq!(files("", 1), [Path::new("fashion-7.png")]);
+        assert_eq!(files("-o d/a.b.png", 2), [Path::new("d/a.b-0.png"), Path::new("d/a.b-1.png")]);
+    }
+}
