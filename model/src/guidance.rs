@@ -41,7 +41,7 @@ fn standard_deviation(values: &[f32]) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{Guidance, standard_deviation};
+    use super::Guidance;
 
     #[test]
     fn guidance_extrapolates_and_rescaling_restores_the_deviation() {
@@ -54,11 +54,9 @@ mod tests {
         assert_eq!(guided(1.0, 0.0), conditional);
         assert_eq!(guided(0.0, 0.0), unconditional);
         assert_eq!(guided(3.0, 0.0), [3.0, -0.5, -4.0]);
-        let restored = standard_deviation(&guided(3.0, 1.0));
-        assert!((restored - standard_deviation(&conditional)).abs() < 1e-6);
-        // diffusers' rescale_noise_cfg gives these.
-        let half = guided(3.0, 0.5);
-        let factor = 0.5 * standard_deviation(&conditional) / standard_deviation(&[3.0, -0.5, -4.0]) + 0.5;
-        assert!(half.iter().zip([3.0, -0.5, -4.0]).all(|(x, y)| (f64::from(*x) - y * factor).abs() < 1e-6));
+        // What diffusers' rescale_noise_cfg gives.
+        let close = |a: [f32; 3], b: [f32; 3]| a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-4);
+        assert!(close(guided(3.0, 0.5), [2.1888, -0.3648, -2.9184]));
+        assert!(close(guided(3.0, 1.0), [1.3777, -0.2296, -1.8369]));
     }
 }

@@ -1,7 +1,7 @@
 //! Embeddings of timesteps.
 
 use candle_core::{Device, Result, Tensor};
-use x0_kernels::{Activation, Linear, activate};
+use x0_kernels::{Activation, Linear};
 
 use super::linear;
 use crate::error::LoadError;
@@ -48,8 +48,8 @@ impl Timesteps {
 /// Two linear layers around an activation, diffusers' `TimestepEmbedding`: `(rows, inputs)` to `(rows, outputs)`.
 #[derive(Clone, Debug)]
 pub struct TimestepEmbedding {
+    /// With the activation.
     linear_1: Linear,
-    activation: Activation,
     linear_2: Linear,
 }
 
@@ -60,12 +60,12 @@ impl TimestepEmbedding {
         outputs: usize,
         activation: Activation,
     ) -> std::result::Result<Self, LoadError> {
-        let linear_1 = linear(&weights.at("linear_1"), inputs, outputs)?;
+        let linear_1 = linear(&weights.at("linear_1"), inputs, outputs)?.then(activation);
         let linear_2 = linear(&weights.at("linear_2"), outputs, outputs)?;
-        Ok(Self { linear_1, activation, linear_2 })
+        Ok(Self { linear_1, linear_2 })
     }
 
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        self.linear_2.forward(&activate(&self.linear_1.forward(x)?, self.activation)?)
+        self.linear_2.forward(&self.linear_1.forward(x)?)
     }
 }
