@@ -81,8 +81,12 @@ impl Folder {
     }
 
     /// A JSON file's contents.
+    ///
+    /// # Errors
+    /// If it is missing, no JSON, or not of that type; the message has the key.
     pub fn json<T: DeserializeOwned>(&self, file: &str) -> Result<T, LoadError> {
-        serde_json::from_str(&self.text(file)?)
+        let text = self.text(file)?;
+        serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_str(&text))
             .map_err(|error| LoadError::Config { path: self.path_of(file), message: error.to_string() })
     }
 

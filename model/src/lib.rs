@@ -16,6 +16,9 @@ mod picture;
 mod pixel;
 mod request;
 
+pub mod autoencoder_kl;
+pub mod autoencoder_tiny;
+pub mod clip;
 pub mod folder;
 pub mod generator;
 pub mod nn;
@@ -23,6 +26,7 @@ pub mod sampler;
 pub mod schedule;
 pub mod tokenizer;
 pub mod unet_2d;
+pub mod unet_2d_condition;
 pub mod weights;
 
 pub use error::{LoadError, StepError};

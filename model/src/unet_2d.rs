@@ -14,7 +14,7 @@ use blocks::{DownBlock, MidBlock, UpBlock};
 use embedding::Embedding;
 
 pub use config::UNet2DConfig;
-pub(crate) use config::{BlockType, ClassEmbedType, TimeEmbeddingType};
+pub(crate) use config::{BlockType, ClassEmbedType, SampleSize, TimeEmbeddingType, activation, time_scale_shift};
 
 /// The network of a pixel-space model.
 #[derive(Debug)]

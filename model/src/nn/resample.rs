@@ -50,6 +50,18 @@ impl Upsample2D {
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         self.conv.forward(x)
     }
+
+    /// `(batch, h, w, inputs)` to `(batch, height, width, outputs)`, where the size is twice the input's or one less: what
+    /// diffusers' `upsample_size` asks for when a map of odd size was halved on the way down.
+    pub fn forward_to(&self, x: &Tensor, (height, width): (usize, usize)) -> Result<Tensor> {
+        let (_, h, w, _) = x.dims4()?;
+        if (height, width) == (2 * h, 2 * w) {
+            return self.forward(x);
+        }
+        // The nearest pixel of an enlargement to 2h - 1 rows is that of an enlargement to 2h.
+        let enlarged = repeat_pixels(x)?.narrow(1, 0, height)?.narrow(2, 0, width)?.contiguous()?;
+        self.conv.with_options(Conv2dOptions::padded(1)).forward(&enlarged)
+    }
 }
 
 /// The means of 2×2 pixels: `(batch, h, w, c)` to `(batch, ⌊h/2⌋, ⌊w/2⌋, c)`.

@@ -309,7 +309,7 @@ fn mid_block<'de, D: Deserializer<'de>>(from: D) -> Result<bool, D::Error> {
     }
 }
 
-fn activation<'de, D: Deserializer<'de>>(from: D) -> Result<Activation, D::Error> {
+pub(crate) fn activation<'de, D: Deserializer<'de>>(from: D) -> Result<Activation, D::Error> {
     match String::deserialize(from)?.to_lowercase().as_str() {
         "silu" | "swish" => Ok(Activation::Silu),
         "gelu" => Ok(Activation::Gelu),
@@ -318,7 +318,7 @@ fn activation<'de, D: Deserializer<'de>>(from: D) -> Result<Activation, D::Error
     }
 }
 
-fn time_scale_shift<'de, D: Deserializer<'de>>(from: D) -> Result<TimeScaleShift, D::Error> {
+pub(crate) fn time_scale_shift<'de, D: Deserializer<'de>>(from: D) -> Result<TimeScaleShift, D::Error> {
     match String::deserialize(from)?.as_str() {
         "default" => Ok(TimeScaleShift::Default),
         "scale_shift" => Ok(TimeScaleShift::ScaleShift),
