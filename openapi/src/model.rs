@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::names::{PreviewDecoder, named};
+use crate::names::{NoiseSchedule, PreviewDecoder, named};
 
 /// Every model, in the shape of OpenAI's list.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -77,7 +77,7 @@ pub struct ModelDefaults {
     pub steps: u32,
     pub guidance_scale: f64,
     pub sampler: String,
-    pub noise_schedule: String,
+    pub noise_schedule: NoiseSchedule,
 }
 
 /// Every sampler.
@@ -95,7 +95,10 @@ pub struct Sampler {
     /// For `sampler`.
     #[schema(example = "dpmpp_2m")]
     pub name: String,
-    /// Other names that are understood.
+    /// For people.
+    #[schema(example = "DPM++ 2M")]
+    pub label: String,
+    /// Other names that are understood, besides the label.
     pub aliases: Vec<String>,
     /// The request's fields that it reads, and their values.
     pub options: Vec<SamplerOption>,

@@ -99,6 +99,28 @@ named! {
 }
 
 named! {
+    /// How the noise levels are spread over the steps.
+    NoiseSchedule {
+        /// The model's own.
+        Default = "default",
+        /// Karras et al. 2022, equation 5.
+        Karras = "karras",
+        Exponential = "exponential",
+        /// Lee et al. 2024.
+        Beta = "beta",
+    }
+}
+
+named! {
+    /// Which of the training's timesteps are visited (Lin et al. 2023, table 2).
+    TimestepSpacing {
+        Linspace = "linspace",
+        Leading = "leading",
+        Trailing = "trailing",
+    }
+}
+
+named! {
     /// How a picture is encoded. WebP is written without loss.
     ImageFormat {
         Png = "png",

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::names::{ImageFormat, OnDisconnect, PreviewDecoder, Priority, State};
+use crate::names::{ImageFormat, NoiseSchedule, OnDisconnect, PreviewDecoder, Priority, State, TimestepSpacing};
 use crate::problem::ErrorCode;
 use crate::seed::Seed;
 
@@ -112,11 +112,10 @@ pub struct ResolvedRequest {
     pub guidance_rescale: f64,
     #[schema(example = "ddim")]
     pub sampler: String,
-    #[schema(example = "default")]
-    pub noise_schedule: String,
+    pub noise_schedule: NoiseSchedule,
+    /// Absent where the model's own is taken.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(example = "leading")]
-    pub timestep_spacing: Option<String>,
+    pub timestep_spacing: Option<TimestepSpacing>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub eta: Option<f64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]

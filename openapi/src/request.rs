@@ -4,7 +4,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::json::{Fields, Json};
-use crate::names::{ImageFormat, OnDisconnect, PreviewDecoder, Priority};
+use crate::names::{ImageFormat, NoiseSchedule, OnDisconnect, PreviewDecoder, Priority, TimestepSpacing};
 use crate::problem::FieldError;
 use crate::seed::Seed;
 
@@ -62,15 +62,13 @@ pub struct GenerationRequest {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "ddim")]
     pub sampler: Option<String>,
-    /// How the noise levels are spread over the steps. Default: `default`, which is the sampler's own.
+    /// Default: the model's.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(example = "karras")]
-    pub noise_schedule: Option<String>,
-    /// How the timesteps are spread. Default: the model's.
+    pub noise_schedule: Option<NoiseSchedule>,
+    /// Default: the model's.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(example = "trailing")]
-    pub timestep_spacing: Option<String>,
-    /// How much noise DDIM adds at each step. Default 0.
+    pub timestep_spacing: Option<TimestepSpacing>,
+    /// The share of fresh noise that DDIM adds at each step. Default: the model's.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 0, maximum = 1)]
     pub eta: Option<f64>,
@@ -114,7 +112,7 @@ pub enum ClassLabel {
 }
 
 /// Which previews of the finished picture are sent while it is being made, as `preview` events.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PreviewRequest {
     /// One preview every so many steps. Default 5.
@@ -134,7 +132,7 @@ pub struct PreviewRequest {
 }
 
 /// How the finished pictures are encoded and sent.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct OutputRequest {
     /// Default: `png`, or what `Accept` asks for.
@@ -169,8 +167,8 @@ impl GenerationRequest {
             guidance_scale: fields.number("guidance_scale"),
             guidance_rescale: fields.number("guidance_rescale"),
             sampler: fields.text("sampler"),
-            noise_schedule: fields.text("noise_schedule"),
-            timestep_spacing: fields.text("timestep_spacing"),
+            noise_schedule: fields.choice("noise_schedule"),
+            timestep_spacing: fields.choice("timestep_spacing"),
             eta: fields.number("eta"),
             clip_skip: fields.integer("clip_skip"),
             init_image: fields.text("init_image"),

@@ -1,0 +1,41 @@
+//! What the server knows of its models before any weights are loaded.
+
+use std::fmt;
+
+use x0_model::{Cost, ModelInfo, ModelKind, Request, RequestError};
+use x0_openapi::PreviewDecoder;
+
+/// The models, as validation and the model routes see them.
+pub trait Catalog: fmt::Debug + Send + Sync + 'static {
+    /// Every model, in the order in which they are listed.
+    fn infos(&self) -> Vec<&ModelInfo>;
+
+    fn info(&self, name: &str) -> Option<&ModelInfo>;
+
+    /// Checks a request against its model, and says what it costs.
+    fn plan(&self, name: &str, request: &Request) -> Result<Cost, RequestError>;
+
+    /// What the model will do with the request that the client may not expect.
+    fn warnings(&self, name: &str, request: &Request) -> Vec<String>;
+
+    /// Whether the model's weights are in memory.
+    fn is_loaded(&self, name: &str) -> bool;
+}
+
+/// The model that a request gets which names none but needs one of this kind: the first that was chosen by the operator,
+/// otherwise the first that is embedded, otherwise the first.
+pub fn default_model<'a>(catalog: &'a dyn Catalog, chosen: &[String], kind: ModelKind) -> Option<&'a ModelInfo> {
+    let of_kind = |info: &&ModelInfo| info.kind == kind;
+    let infos = catalog.infos();
+    let by_choice = chosen.iter().filter_map(|name| catalog.info(name)).find(of_kind);
+    let embedded = infos.iter().copied().filter(of_kind).find(|info| info.embedded);
+    by_choice.or(embedded).or_else(|| infos.into_iter().find(of_kind))
+}
+
+/// How a model's predictions can be shown; the first is what `auto` means.
+pub fn preview_decoders(info: &ModelInfo) -> &'static [PreviewDecoder] {
+    match info.kind {
+        ModelKind::Unconditional | ModelKind::ClassConditional => &[PreviewDecoder::Full],
+        ModelKind::TextToImage => &[PreviewDecoder::Linear, PreviewDecoder::Full],
+    }
+}

@@ -1,0 +1,203 @@
+//! Writes down what happens to one generation.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use tokio::sync::{Semaphore, mpsc};
+use uuid::Uuid;
+use x0_engine::{EngineHandle, Event, Failure, FailureCode, JobId, StepReport};
+use x0_model::Picture;
+use x0_openapi::{ErrorCode, GenerationError, ImageRecord, PreviewEvent, ResolvedPreview, Seed, State, StepEvent};
+
+use super::{Fact, FinishedImage, Glimpse};
+use crate::metrics::Metrics;
+use crate::picture::{Encoding, encode, fit};
+use crate::store::{JobStore, StoreError};
+use crate::validate::{Order, Work};
+
+/// Takes the engine's events of one generation, encodes their pictures, and appends them to the store, in order. It is the only
+/// one that writes to this generation, and it ends with the terminal fact.
+#[derive(Debug)]
+pub(super) struct Recorder {
+    pub(super) id: Uuid,
+    pub(super) order: Order,
+    pub(super) store: Arc<dyn JobStore>,
+    pub(super) engine: EngineHandle<Work>,
+    pub(super) metrics: Metrics,
+    /// As many pictures are encoded at once as there are processors.
+    pub(super) encoders: Arc<Semaphore>,
+    pub(super) accepted: Instant,
+    /// Whether the place in the queue was written down; later changes are only shown.
+    pub(super) queued: bool,
+}
+
+/// A picture as a file.
+struct Encoded {
+    width: u32,
+    height: u32,
+    file: Vec<u8>,
+    duration: Duration,
+}
+
+impl Recorder {
+    pub(super) async fn run(mut self, mut inbox: mpsc::Receiver<Event<Picture>>) {
+        while let Some(event) = inbox.recv().await {
+            let ended = match self.record(event).await {
+                Ok(ended) => ended,
+                Err(error) => {
+                    tracing::error!(generation = %self.id, %error, "an event could not be stored");
+                    None
+                }
+            };
+            if let Some(outcome) = ended {
+                self.finish(outcome);
+                return;
+            }
+        }
+        let error = GenerationError {
+            code: ErrorCode::EngineUnavailable,
+            message: "the engine stopped before the generation was finished".to_owned(),
+        };
+        if let Err(error) = self.store.append(self.id, Fact::Failed(error)).await {
+            tracing::error!(generation = %self.id, %error, "the end of a generation could not be stored");
+        }
+        self.finish(State::Failed);
+    }
+
+    /// Writes down one event; the state in which the generation ended, if it was the last.
+    async fn record(&mut self, event: Event<Picture>) -> Result<Option<State>, StoreError> {
+        match event {
+            Event::Queued { position, eta } => self.moved(position, eta).await?,
+            Event::Started => {
+                let request = self.order.resolved();
+                self.metrics.job_started(&request.model, request.priority, self.accepted.elapsed());
+                self.store.append(self.id, Fact::Started).await?;
+            }
+            Event::Step { image, step, steps, report: StepReport { timestep, sigma } } => {
+                let step = StepEvent { index: image, step, steps, timestep, sigma };
+                self.store.show(self.id, Glimpse::Step(step));
+            }
+            Event::Preview { image, step, steps, report, picture } => {
+                if let Some(preview) = self.order.resolved().preview {
+                    self.preview(preview, image, (step, steps), report, picture).await;
+                }
+            }
+            Event::Image { image, picture } => return self.image(image, picture).await,
+            Event::Succeeded => return self.end(Fact::Succeeded, State::Succeeded).await,
+            Event::Failed(failure) => {
+                tracing::warn!(generation = %self.id, code = failure.code.as_str(), error = failure.message, "failed");
+                return self.end(Fact::Failed(told(failure)), State::Failed).await;
+            }
+            Event::Cancelled => return self.end(Fact::Cancelled, State::Cancelled).await,
+        }
+        Ok(None)
+    }
+
+    async fn moved(&mut self, position: u32, eta: Duration) -> Result<(), StoreError> {
+        let eta_seconds = Some(eta.as_secs_f64());
+        if std::mem::replace(&mut self.queued, true) {
+            self.store.show(self.id, Glimpse::Moved { position, eta_seconds });
+            return Ok(());
+        }
+        self.store.append(self.id, Fact::Queued { position, eta_seconds }).await
+    }
+
+    async fn preview(
+        &self,
+        preview: ResolvedPreview,
+        image: u32,
+        (step, steps): (u32, u32),
+        StepReport { timestep, sigma }: StepReport,
+        picture: Picture,
+    ) {
+        let encoding = Encoding::preview(preview.format);
+        match self.encode(fit_to(picture, preview.max_size), encoding).await {
+            Ok(Encoded { width, height, file, .. }) => {
+                let event = PreviewEvent {
+                    index: image,
+                    step,
+                    steps,
+                    timestep,
+                    sigma,
+                    decoder: preview.decoder,
+                    format: preview.format,
+                    width,
+                    height,
+                    b64: BASE64.encode(file),
+                };
+                self.store.show(self.id, Glimpse::Preview(event));
+            }
+            Err(error) => tracing::error!(generation = %self.id, error, "a preview could not be encoded"),
+        }
+    }
+
+    async fn image(&self, index: u32, picture: Picture) -> Result<Option<State>, StoreError> {
+        let request = self.order.resolved();
+        let encoded = match self.encode(|| picture, self.order.encoding(index)).await {
+            Ok(encoded) => encoded,
+            Err(error) => {
+                tracing::error!(generation = %self.id, error, "an image could not be encoded");
+                self.engine.cancel(JobId(self.id.as_u128()));
+                let message = "the picture could not be encoded".to_owned();
+                let error = GenerationError { code: ErrorCode::InternalError, message };
+                return self.end(Fact::Failed(error), State::Failed).await;
+            }
+        };
+        self.metrics.image_finished(&request.model, encoded.duration);
+        let record = ImageRecord {
+            index,
+            seed: Seed(request.seed.0.wrapping_add(u64::from(index))),
+            url: format!("/v1/generations/{}/images/{index}", self.id),
+            width: encoded.width,
+            height: encoded.height,
+            format: request.output.format,
+            b64: request.output.inline.then(|| BASE64.encode(&encoded.file)),
+        };
+        let image = FinishedImage { record, file: encoded.file.into() };
+        self.store.append(self.id, Fact::Image(image)).await?;
+        Ok(None)
+    }
+
+    async fn end(&self, fact: Fact, state: State) -> Result<Option<State>, StoreError> {
+        self.store.append(self.id, fact).await?;
+        Ok(Some(state))
+    }
+
+    fn finish(&self, outcome: State) {
+        self.metrics.job_finished(&self.order.resolved().model, outcome, self.accepted.elapsed());
+    }
+
+    /// Makes a file of a picture, on the blocking pool.
+    async fn encode(
+        &self,
+        picture: impl FnOnce() -> Picture + Send + 'static,
+        encoding: Encoding,
+    ) -> Result<Encoded, String> {
+        let _permit = self.encoders.acquire().await.map_err(|error| error.to_string())?;
+        let encode = move || {
+            let start = Instant::now();
+            let picture = picture();
+            let file = encode(&picture, &encoding).map_err(|error| error.to_string())?;
+            Ok(Encoded { width: picture.width, height: picture.height, file, duration: start.elapsed() })
+        };
+        tokio::task::spawn_blocking(encode).await.map_err(|error| error.to_string())?
+    }
+}
+
+fn fit_to(picture: Picture, max_size: u32) -> impl FnOnce() -> Picture + Send + 'static {
+    move || fit(picture, max_size)
+}
+
+/// A failure of the engine, as clients are told of it.
+fn told(failure: Failure) -> GenerationError {
+    let code = match failure.code {
+        FailureCode::NanOutput => ErrorCode::NanOutput,
+        FailureCode::OutOfMemory => ErrorCode::OutOfMemory,
+        FailureCode::ModelError => ErrorCode::ModelError,
+        FailureCode::DeadlineExceeded => ErrorCode::DeadlineExceeded,
+        FailureCode::ShuttingDown => ErrorCode::ShuttingDown,
+    };
+    GenerationError { code, message: failure.message }
+}

@@ -1,0 +1,185 @@
+//! The loop that accepts connections. axum's own has neither a header timeout nor a cap.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::ConnectInfo;
+use axum::http::Request;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Notify, Semaphore};
+use tokio_util::task::TaskTracker;
+use tower::ServiceExt as _;
+
+use super::patience::Patient;
+use crate::metrics::{HeldGauge, Metrics};
+use crate::shutdown::{Lifecycle, Stage};
+
+/// What connections may take.
+#[derive(Clone, Copy, Debug)]
+pub struct ConnectionLimits {
+    /// How many at once.
+    pub count: usize,
+    /// For a request's head to arrive, and between requests.
+    pub header_timeout: Duration,
+    /// For a client to take what is written.
+    pub write_timeout: Duration,
+}
+
+impl Default for ConnectionLimits {
+    fn default() -> Self {
+        Self { count: 4096, header_timeout: Duration::from_secs(10), write_timeout: Duration::from_secs(20) }
+    }
+}
+
+/// Bytes of a request's head.
+const MAX_HEAD: usize = 64 << 10;
+/// Requests at once on one HTTP/2 connection.
+const MAX_STREAMS: u32 = 100;
+/// Streams that a client may open and reset before it is sent away (CVE-2023-44487).
+const MAX_RESETS: usize = 20;
+/// After a failed accept, most often for want of file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// For a connection that is over the cap; its client may or may not read it.
+const OVERLOADED: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\nretry-after: 1\r\n\
+    content-type: application/problem+json\r\ncontent-length: 126\r\n\r\n\
+    {\"type\":\"about:blank\",\"title\":\"Service Unavailable\",\"status\":503,\"code\":\"overloaded\",\"detail\":\"too many connections are open\"}";
+
+/// Accepts connections until the server drains, and returns when all are closed. Idle ones are closed at once; the others finish the
+/// request that they are at.
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    limits: ConnectionLimits,
+    lifecycle: Lifecycle,
+    metrics: Metrics,
+) {
+    let connections = TaskTracker::new();
+    let permits = Arc::new(Semaphore::new(limits.count));
+    loop {
+        let (stream, peer) = tokio::select! {
+            biased;
+            () = lifecycle.reached(Stage::Draining) => break,
+            accepted = listener.accept() => match accepted {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    tracing::warn!(%error, "a connection could not be accepted");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                    continue;
+                }
+            },
+        };
+        let Ok(permit) = permits.clone().try_acquire_owned() else {
+            metrics.connection_refused();
+            refuse(stream);
+            continue;
+        };
+        let connection = Connection { limits, router: router.clone(), lifecycle: lifecycle.clone(), peer };
+        let held = metrics.hold(HeldGauge::Connection);
+        connections.spawn(async move {
+            connection.run(stream).await;
+            drop((permit, held));
+        });
+    }
+    drop(listener);
+    connections.close();
+    connections.wait().await;
+}
+
+/// Says why, if the client takes it at once, and hangs up.
+fn refuse(mut stream: TcpStream) {
+    tokio::spawn(async move {
+        let _ = tokio::time::timeout(Duration::from_secs(1), stream.write_all(OVERLOADED)).await;
+    });
+}
+
+struct Connection {
+    limits: ConnectionLimits,
+    router: Router,
+    lifecycle: Lifecycle,
+    peer: SocketAddr,
+}
+
+impl Connection {
+    async fn run(self, stream: TcpStream) {
+        // Events are small, and each is to arrive when it happens.
+        let _ = stream.set_nodelay(true);
+        let io = TokioIo::new(Patient::new(stream, self.limits.write_timeout));
+        let first_request = Arc::new(Notify::new());
+        let service = service_fn({
+            let (router, peer, first_request) = (self.router, self.peer, first_request.clone());
+            move |request: Request<Incoming>| {
+                first_request.notify_one();
+                let router = router.clone();
+                async move {
+                    let mut request = request.map(axum::body::Body::new);
+                    request.extensions_mut().insert(ConnectInfo(peer));
+                    let Ok(response) = router.oneshot(request).await;
+                    Ok::<_, Infallible>(response)
+                }
+            }
+        });
+        let builder = builder(self.limits);
+        let mut connection = std::pin::pin!(builder.serve_connection(io, service));
+
+        // While it finds out which HTTP is spoken, hyper-util does not watch the time.
+        let began = tokio::time::timeout(self.limits.header_timeout, first_request.notified());
+        tokio::select! {
+            ended = connection.as_mut() => return log_end(ended),
+            () = self.lifecycle.reached(Stage::Draining) => {}
+            began = began => {
+                if began.is_err() {
+                    tracing::debug!(peer = %self.peer, "no request came in time");
+                    return;
+                }
+            }
+        }
+        tokio::select! {
+            ended = connection.as_mut() => return log_end(ended),
+            () = self.lifecycle.reached(Stage::Draining) => {}
+        }
+        connection.as_mut().graceful_shutdown();
+        log_end(connection.await);
+    }
+}
+
+fn builder(limits: ConnectionLimits) -> auto::Builder<TokioExecutor> {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(limits.header_timeout).max_buf_size(MAX_HEAD);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(MAX_STREAMS)
+        .max_pending_accept_reset_streams(MAX_RESETS)
+        .max_header_list_size(MAX_HEAD as u32)
+        .keep_alive_interval(Duration::from_secs(30))
+        .keep_alive_timeout(Duration::from_secs(20));
+    builder
+}
+
+fn log_end(ended: Result<(), Box<dyn std::error::Error + Send + Sync>>) {
+    if let Err(error) = ended {
+        tracing::debug!(error, "a connection broke off");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::OVERLOADED;
+
+    #[test]
+    fn the_refusal_has_the_length_that_it_says() {
+        let text = std::str::from_utf8(OVERLOADED).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        assert!(head.contains(&format!("content-length: {}", body.len())), "{}", body.len());
+        let problem: x0_openapi::Problem = serde_json::from_str(body).unwrap();
+        assert_eq!(problem.code, x0_openapi::ErrorCode::Overloaded);
+    }
+}

@@ -1,0 +1,197 @@
+//! Errors as answers. This is the only file that knows which status a code has.
+
+use std::time::Duration;
+
+use axum::http::header::{self, HeaderMap, HeaderValue};
+use axum::http::{HeaderName, StatusCode};
+use axum::response::{IntoResponse, Response};
+use x0_openapi::{ErrorCode, FieldError, GenerationError, Problem};
+
+use crate::store::StoreError;
+
+/// An answer that says what went wrong. [`super::layers::problem`] writes it as `application/problem+json`.
+#[derive(Clone, Debug)]
+pub struct ApiError {
+    pub code: ErrorCode,
+    /// For the client; names nothing that is inside of the server.
+    pub detail: String,
+    pub errors: Vec<FieldError>,
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+impl ApiError {
+    pub fn new(code: ErrorCode, detail: impl Into<String>) -> Self {
+        Self { code, detail: detail.into(), errors: Vec::new(), headers: Vec::new() }
+    }
+
+    /// Everything that is wrong with a request's fields; there is at least one.
+    pub fn fields(errors: Vec<FieldError>) -> Self {
+        let shared = errors.first().map(|first| first.code).filter(|code| errors.iter().all(|e| e.code == *code));
+        let detail = match errors.as_slice() {
+            [only] if only.field.is_empty() => only.message.clone(),
+            [only] => format!("{}: {}", only.field, only.message),
+            several => format!("{} fields are wrong", several.len()),
+        };
+        Self { errors, ..Self::new(shared.unwrap_or(ErrorCode::ValidationFailed), detail) }
+    }
+
+    /// A generation of this id is not known.
+    pub fn job_not_found() -> Self {
+        Self::new(ErrorCode::JobNotFound, "no such generation; it may have been too long ago")
+    }
+
+    /// A defect of ours: `cause` goes to the log, not to the client.
+    pub fn internal(cause: &dyn std::fmt::Display) -> Self {
+        tracing::error!(%cause, "a request failed through a defect of the server");
+        Self::new(ErrorCode::InternalError, "the server failed; its log says why, under this request's id")
+    }
+
+    pub fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.push((name, value));
+        self
+    }
+
+    /// Says when it is worth trying again: whole seconds, at least one.
+    pub fn retry_after(self, after: Duration) -> Self {
+        let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
+        self.with_header(header::RETRY_AFTER, seconds.clamp(1, 3600).into())
+    }
+
+    pub fn status(&self) -> StatusCode {
+        // Several wrong fields: what cannot be read at all weighs more than what is not allowed.
+        let statuses = self.errors.iter().map(|error| status(error.code));
+        statuses.min().unwrap_or_else(|| status(self.code))
+    }
+
+    /// The body.
+    pub fn problem(&self, request_id: Option<String>) -> Problem {
+        let status = self.status();
+        Problem {
+            kind: "about:blank".to_owned(),
+            title: status.canonical_reason().unwrap_or("Error").to_owned(),
+            status: status.as_u16(),
+            code: self.code,
+            detail: self.detail.clone(),
+            errors: self.errors.clone(),
+            request_id,
+        }
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        (self.status(), HeaderMap::from_iter(self.headers.clone()), axum::Extension(self)).into_response()
+    }
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        tracing::error!(%error, "the job store failed");
+        Self::new(ErrorCode::EngineUnavailable, "generations cannot be stored at the moment")
+            .retry_after(Duration::from_secs(5))
+    }
+}
+
+/// A generation that failed, to a client that waits for nothing but its picture.
+impl From<GenerationError> for ApiError {
+    fn from(error: GenerationError) -> Self {
+        Self::new(error.code, error.message)
+    }
+}
+
+/// The status of a code.
+fn status(code: ErrorCode) -> StatusCode {
+    use ErrorCode as E;
+    match code {
+        E::BadRequest | E::InvalidJson | E::InvalidJsonType | E::UnknownParameter | E::InvalidIdempotencyKey => {
+            StatusCode::BAD_REQUEST
+        }
+        E::CrossOrigin => StatusCode::FORBIDDEN,
+        E::NotFound | E::JobNotFound | E::ImageNotFound | E::ModelNotFound => StatusCode::NOT_FOUND,
+        E::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+        E::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
+        E::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
+        E::Cancelled => StatusCode::CONFLICT,
+        E::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        E::UriTooLong => StatusCode::URI_TOO_LONG,
+        E::UnsupportedMediaType | E::UnsupportedEncoding => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        E::ValidationFailed
+        | E::InvalidType
+        | E::OutOfRange
+        | E::InvalidSize
+        | E::ImageTooLarge
+        | E::CostTooHigh
+        | E::UnsupportedValue
+        | E::ConflictingParameters
+        | E::MissingParameter
+        | E::EmptyPrompt
+        | E::PromptTooLong
+        | E::InvalidPrompt
+        | E::InvalidBase64
+        | E::UnsupportedImage
+        | E::CorruptImage
+        | E::MaskMismatch
+        | E::IdempotencyMismatch => StatusCode::UNPROCESSABLE_ENTITY,
+        E::TooManyStreams => StatusCode::TOO_MANY_REQUESTS,
+        E::InternalError | E::ModelError | E::NanOutput => StatusCode::INTERNAL_SERVER_ERROR,
+        E::OutOfMemory | E::QueueFull | E::Overloaded | E::ShuttingDown | E::EngineUnavailable => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
+        E::DeadlineExceeded | E::WaitTimeout => StatusCode::GATEWAY_TIMEOUT,
+    }
+}
+
+/// The error that stands for an answer of this status which something other than our own code made.
+pub fn for_status(status: StatusCode) -> Option<ApiError> {
+    let (code, detail) = match status {
+        StatusCode::BAD_REQUEST => (ErrorCode::BadRequest, "the request cannot be understood"),
+        StatusCode::NOT_FOUND => (ErrorCode::NotFound, "no such route; GET /docs lists all"),
+        StatusCode::METHOD_NOT_ALLOWED => (ErrorCode::MethodNotAllowed, "this route has other methods; see Allow"),
+        StatusCode::REQUEST_TIMEOUT => (ErrorCode::RequestTimeout, "the request came too slowly"),
+        StatusCode::PAYLOAD_TOO_LARGE => (ErrorCode::PayloadTooLarge, "the body is too long"),
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => (ErrorCode::UnsupportedMediaType, "the body must be JSON"),
+        StatusCode::UNPROCESSABLE_ENTITY => (ErrorCode::ValidationFailed, "the request is not acceptable"),
+        StatusCode::INTERNAL_SERVER_ERROR => (ErrorCode::InternalError, "the server failed"),
+        _ => return None,
+    };
+    Some(ApiError::new(code, detail))
+}
+
+#[cfg(test)]
+mod tests {
+    use x0_openapi::Named as _;
+
+    use super::*;
+
+    #[test]
+    fn every_code_says_its_status_in_the_document() {
+        // The descriptions are what clients read; this keeps them true.
+        let source = include_str!("../../../openapi/src/problem.rs");
+        for code in ErrorCode::ALL {
+            let line = source.lines().position(|line| line.contains(&format!("= \"{}\"", code.name()))).unwrap();
+            let documented = source.lines().nth(line - 1).unwrap().trim().trim_start_matches("/// ");
+            let status = status(*code).as_u16();
+            assert!(documented.starts_with(&format!("{status}:")), "{} is {status}, not {documented}", code.name());
+        }
+    }
+
+    #[test]
+    fn several_fields_share_one_answer() {
+        let field = |code| FieldError { field: "steps".to_owned(), code, message: "0 is less than 1".to_owned() };
+        let error = |codes: &[ErrorCode]| ApiError::fields(codes.iter().map(|code| field(*code)).collect());
+        let one = error(&[ErrorCode::OutOfRange]);
+        assert_eq!((one.code, one.detail.as_str()), (ErrorCode::OutOfRange, "steps: 0 is less than 1"));
+        assert_eq!(error(&[ErrorCode::OutOfRange; 2]).code, ErrorCode::OutOfRange);
+        let mixed = error(&[ErrorCode::OutOfRange, ErrorCode::UnknownParameter]);
+        assert_eq!((mixed.code, mixed.status().as_u16()), (ErrorCode::ValidationFailed, 400));
+        assert_eq!(error(&[ErrorCode::OutOfRange, ErrorCode::ModelNotFound]).status().as_u16(), 404);
+    }
+
+    #[test]
+    fn retry_after_is_whole_seconds() {
+        for (millis, header) in [(0, "1"), (1, "1"), (1000, "1"), (1001, "2"), (7_200_000, "3600")] {
+            let error = ApiError::new(ErrorCode::QueueFull, "").retry_after(Duration::from_millis(millis));
+            assert_eq!(error.into_response().headers()[header::RETRY_AFTER], header);
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! Which route answers what, and what every request passes on its way.
+
+use axum::Router;
+use axum::http::header::{self, HeaderValue};
+use axum::middleware::{from_fn, from_fn_with_state};
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::set_header::SetResponseHeaderLayer;
+use utoipa::OpenApi as _;
+use utoipa::openapi::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+use x0_openapi::{ApiDoc, ErrorCode};
+
+use super::error::ApiError;
+use super::layers;
+use super::routes::{
+    cancel_generation, create_generation, docs, generation_events, generation_image, get_generation, health,
+    list_generations, metrics, models, page, samplers,
+};
+use crate::app::AppState;
+
+/// The whole service.
+pub fn router(app: AppState) -> Router {
+    let (api, document) = api().split_for_parts();
+    api.merge(docs::router(&document))
+        .merge(page::router())
+        .fallback(|| async { ApiError::new(ErrorCode::NotFound, "no such route; GET /docs lists all") })
+        .layer(from_fn(layers::same_origin))
+        .layer(from_fn(layers::short_uri))
+        .layer(CatchPanicLayer::custom(layers::panicked))
+        .layer(SetResponseHeaderLayer::if_not_present(
+            header::X_CONTENT_TYPE_OPTIONS,
+            HeaderValue::from_static("nosniff"),
+        ))
+        .layer(from_fn(layers::problem))
+        .layer(from_fn_with_state(app.metrics.clone(), layers::access_log))
+        .layer(from_fn(layers::request_id))
+        .with_state(app)
+}
+
+/// The OpenAPI document: every route that is registered below is in it.
+pub fn document() -> OpenApi {
+    api().split_for_parts().1
+}
+
+fn api() -> OpenApiRouter<AppState> {
+    OpenApiRouter::with_openapi(ApiDoc::openapi())
+        .routes(routes!(create_generation::create_generation, list_generations::list_generations))
+        .routes(routes!(get_generation::get_generation, cancel_generation::cancel_generation))
+        .routes(routes!(generation_events::generation_events))
+        .routes(routes!(generation_image::generation_image))
+        .routes(routes!(models::list_models))
+        .routes(routes!(models::get_model))
+        .routes(routes!(samplers::list_samplers))
+        .routes(routes!(health::livez))
+        .routes(routes!(health::readyz))
+        .routes(routes!(metrics::metrics))
+}

@@ -1,0 +1,79 @@
+//! `GET /v1/generations/{id}/events`.
+
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::http::header::{HeaderMap, HeaderName};
+use axum::response::{IntoResponse, Response};
+use tokio::sync::TryAcquireError;
+use uuid::Uuid;
+use x0_openapi::{ErrorCode, Event, Problem};
+
+use super::generation_id;
+use crate::app::AppState;
+use crate::generation::{CancelOnDrop, EventId};
+use crate::http::error::ApiError;
+use crate::http::sse::EventStream;
+use crate::metrics::HeldGauge;
+use crate::store::Followed;
+
+const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+
+/// What happens to a generation, as it happens
+///
+/// The stream begins with a `snapshot` of the record. Then come the facts, old and new, with their ids; after a lost connection,
+/// `Last-Event-ID` leaves out those that were received. The stream ends with the generation. When it had ended with
+/// `Last-Event-ID` already, the answer is 204, so that browsers do not ask again.
+#[utoipa::path(
+    get,
+    path = "/v1/generations/{id}/events",
+    operation_id = "getGenerationEvents",
+    tag = "generations",
+    params(
+        ("id" = String, Path, description = "The generation's id"),
+        ("Last-Event-ID" = Option<String>, Header, description = "The id of the last event that was received", example = "1.2"),
+    ),
+    responses(
+        (status = 200, description = "The events", body = Event, content_type = "text/event-stream"),
+        (status = 204, description = "Nothing more will come"),
+        (status = 404, description = "No such generation", body = Problem, content_type = "application/problem+json"),
+        (status = 429, description = "Too many streams are open", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub async fn generation_events(
+    State(app): State<AppState>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let id = generation_id(&id)?;
+    let after = headers.get(LAST_EVENT_ID).map(|value| value.to_str().ok().and_then(|value| value.parse().ok()));
+    if let Some(after) = after {
+        app.metrics.stream_resumed(after.is_some());
+    }
+    stream(&app, id, after.flatten(), CancelOnDrop::new(&app.generations, id, false)).await
+}
+
+/// Opens the stream of a generation.
+pub(super) async fn stream(
+    app: &AppState,
+    id: Uuid,
+    after: Option<EventId>,
+    cancel: CancelOnDrop,
+) -> Result<Response, ApiError> {
+    let permit = app.streams.clone().try_acquire_owned().map_err(|error| match error {
+        TryAcquireError::NoPermits | TryAcquireError::Closed => {
+            let detail = "as many event streams are open as this server allows";
+            ApiError::new(ErrorCode::TooManyStreams, detail).retry_after(std::time::Duration::from_secs(5))
+        }
+    })?;
+    let followed = app.generations.store().follow(id, after).await?.ok_or_else(ApiError::job_not_found)?;
+    let Followed::Stream(deliveries) = followed else { return Ok(StatusCode::NO_CONTENT.into_response()) };
+    let stream = EventStream {
+        deliveries,
+        cancel,
+        lifecycle: app.lifecycle.clone(),
+        metrics: app.metrics.clone(),
+        permit,
+        held: app.metrics.hold(HeldGauge::Stream),
+    };
+    Ok(stream.into_response())
+}

@@ -1,0 +1,301 @@
+//! Every metric of the server: its name, its labels, and where it is counted.
+//!
+//! Base units, `_total` for counters, the prefix `x0_`. A label's values are always a closed set or the names of known models.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use metrics::{Counter, Gauge, Histogram, Key, KeyName, Label, Level, Metadata, Recorder, Unit};
+use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
+use x0_openapi::{ErrorCode, Named as _, Priority, State};
+
+const METADATA: Metadata<'static> = Metadata::new("x0", Level::INFO, None);
+
+const REQUEST_SECONDS: &[f64] =
+    &[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0];
+const WAIT_SECONDS: &[f64] = &[0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0];
+const STEP_SECONDS: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+const BATCH: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0];
+
+/// Histograms: name, unit, help, upper bounds of the buckets.
+const HISTOGRAMS: &[(&str, Unit, &str, &[f64])] = &[
+    (
+        "x0_http_request_duration_seconds",
+        Unit::Seconds,
+        "From the request's head to the answer's head.",
+        REQUEST_SECONDS,
+    ),
+    ("x0_job_queue_wait_seconds", Unit::Seconds, "From accepted to begun.", WAIT_SECONDS),
+    ("x0_job_duration_seconds", Unit::Seconds, "From accepted to the terminal state.", WAIT_SECONDS),
+    ("x0_step_duration_seconds", Unit::Seconds, "One model call.", STEP_SECONDS),
+    ("x0_stage_duration_seconds", Unit::Seconds, "One stage of making a picture.", STEP_SECONDS),
+    ("x0_batch_size", Unit::Count, "Images that shared a model call.", BATCH),
+    ("x0_batch_rows", Unit::Count, "Rows of a model call; an image under guidance has two.", BATCH),
+];
+
+const COUNTERS: &[(&str, &str)] = &[
+    ("x0_http_requests_total", "Requests answered; status 499 is a client that went away before."),
+    ("x0_connections_refused_total", "Connections over the cap."),
+    ("x0_jobs_submitted_total", "Generations accepted."),
+    ("x0_jobs_rejected_total", "Generations refused, by the error's code."),
+    ("x0_jobs_finished_total", "Generations that reached a terminal state, by that state."),
+    ("x0_images_generated_total", "Images finished."),
+    ("x0_previews_dropped_total", "Steps and previews that were not recorded because the recorder was behind."),
+    ("x0_sse_events_sent_total", "Events sent, by their name."),
+    ("x0_sse_resumes_total", "Streams opened with Last-Event-ID: exact, or unknown to the generation."),
+];
+
+const GAUGES: &[(&str, &str)] = &[
+    ("x0_build_info", "Always 1."),
+    ("x0_http_requests_in_flight", "Requests whose answer has not begun."),
+    ("x0_connections", "Open connections."),
+    ("x0_sse_clients", "Open event streams."),
+    ("x0_queue_depth", "Generations that wait."),
+    ("x0_queue_capacity", "Generations that may wait and run."),
+    ("x0_jobs_running", "Generations that were begun."),
+    ("x0_engine_up", "Whether the engine's thread lives."),
+    ("x0_ready", "Whether the server takes work."),
+    ("x0_model_loaded", "Whether a model's weights are in memory."),
+    ("process_resident_memory_bytes", "Resident memory."),
+    ("process_open_fds", "Open file descriptors."),
+    ("process_cpu_seconds_total", "Processor time used."),
+];
+
+/// Counts. Clones count into the same place.
+#[derive(Clone)]
+pub struct Metrics {
+    recorder: Arc<PrometheusRecorder>,
+    handle: PrometheusHandle,
+}
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Metrics").finish_non_exhaustive()
+    }
+}
+
+impl Metrics {
+    /// A place of its own, not the process's: two servers in one process count apart.
+    pub fn new() -> Result<Self, BuildError> {
+        let mut builder = PrometheusBuilder::new();
+        for (name, _, _, buckets) in HISTOGRAMS {
+            builder = builder.set_buckets_for_metric(Matcher::Full((*name).to_owned()), buckets)?;
+        }
+        let recorder = builder.build_recorder();
+        for (name, unit, help, _) in HISTOGRAMS {
+            recorder.describe_histogram(KeyName::from_const_str(name), Some(*unit), (*help).into());
+        }
+        for (name, help) in COUNTERS {
+            recorder.describe_counter(KeyName::from_const_str(name), None, (*help).into());
+        }
+        for (name, help) in GAUGES {
+            recorder.describe_gauge(KeyName::from_const_str(name), None, (*help).into());
+        }
+        let metrics = Self { handle: recorder.handle(), recorder: Arc::new(recorder) };
+        let version = Label::new("version", env!("CARGO_PKG_VERSION"));
+        metrics.gauge("x0_build_info", vec![version]).set(1.0);
+        Ok(metrics)
+    }
+
+    /// Everything, in Prometheus' text format.
+    pub fn render(&self) -> String {
+        self.handle.render()
+    }
+
+    /// Folds what the histograms have collected; to be called every few seconds, so that they do not grow between two scrapes.
+    pub fn upkeep(&self) {
+        self.handle.run_upkeep();
+    }
+
+    /// `method` and `route` must come from closed sets.
+    pub fn http_request(&self, method: &'static str, route: &str, status: u16, duration: Duration) {
+        let labels = vec![Label::new("method", method), Label::new("route", route.to_owned())];
+        self.histogram("x0_http_request_duration_seconds", labels.clone()).record(duration);
+        let mut labels = labels;
+        labels.push(Label::new("status", status.to_string()));
+        self.counter("x0_http_requests_total", labels).increment(1);
+    }
+
+    /// Counts one more of what is there as long as the guard lives.
+    pub fn hold(&self, gauge: HeldGauge) -> Held {
+        let gauge = self.gauge(gauge.name(), Vec::new());
+        gauge.increment(1.0);
+        Held(gauge)
+    }
+
+    pub fn connection_refused(&self) {
+        self.counter("x0_connections_refused_total", Vec::new()).increment(1);
+    }
+
+    pub fn job_submitted(&self, model: &str, priority: Priority) {
+        let labels = vec![model_label(model), Label::new("priority", priority.name())];
+        self.counter("x0_jobs_submitted_total", labels).increment(1);
+    }
+
+    pub fn job_rejected(&self, reason: ErrorCode) {
+        self.counter("x0_jobs_rejected_total", vec![Label::new("reason", reason.name())]).increment(1);
+    }
+
+    pub fn job_started(&self, model: &str, priority: Priority, waited: Duration) {
+        let labels = vec![model_label(model), Label::new("priority", priority.name())];
+        self.histogram("x0_job_queue_wait_seconds", labels).record(waited);
+    }
+
+    pub fn job_finished(&self, model: &str, outcome: State, duration: Duration) {
+        let labels = vec![model_label(model), Label::new("outcome", outcome.name())];
+        self.counter("x0_jobs_finished_total", labels).increment(1);
+        self.histogram("x0_job_duration_seconds", vec![model_label(model)]).record(duration);
+    }
+
+    pub fn image_finished(&self, model: &str, encoding: Duration) {
+        self.counter("x0_images_generated_total", vec![model_label(model)]).increment(1);
+        let labels = vec![model_label(model), Label::new("stage", "encode")];
+        self.histogram("x0_stage_duration_seconds", labels).record(encoding);
+    }
+
+    pub fn glimpse_dropped(&self) {
+        self.counter("x0_previews_dropped_total", Vec::new()).increment(1);
+    }
+
+    pub fn batch(&self, model: &str, images: u32, rows: u32, duration: Duration) {
+        self.histogram("x0_batch_size", vec![model_label(model)]).record(f64::from(images));
+        self.histogram("x0_batch_rows", vec![model_label(model)]).record(f64::from(rows));
+        self.histogram("x0_step_duration_seconds", vec![model_label(model)]).record(duration);
+    }
+
+    pub fn event_sent(&self, name: &'static str) {
+        self.counter("x0_sse_events_sent_total", vec![Label::new("type", name)]).increment(1);
+    }
+
+    pub fn stream_resumed(&self, exact: bool) {
+        let result = if exact { "exact" } else { "unknown" };
+        self.counter("x0_sse_resumes_total", vec![Label::new("result", result)]).increment(1);
+    }
+
+    pub fn queue(&self, waiting: u32, running: u32, capacity: u32) {
+        self.gauge("x0_queue_depth", Vec::new()).set(f64::from(waiting));
+        self.gauge("x0_jobs_running", Vec::new()).set(f64::from(running));
+        self.gauge("x0_queue_capacity", Vec::new()).set(f64::from(capacity));
+    }
+
+    pub fn health(&self, engine_up: bool, ready: bool) {
+        self.gauge("x0_engine_up", Vec::new()).set(f64::from(u8::from(engine_up)));
+        self.gauge("x0_ready", Vec::new()).set(f64::from(u8::from(ready)));
+    }
+
+    pub fn model_loaded(&self, model: &str, loaded: bool) {
+        self.gauge("x0_model_loaded", vec![model_label(model)]).set(f64::from(u8::from(loaded)));
+    }
+
+    pub fn process(&self, process: Process) {
+        self.gauge("process_resident_memory_bytes", Vec::new()).set(process.resident_bytes as f64);
+        self.gauge("process_open_fds", Vec::new()).set(process.open_files as f64);
+        self.gauge("process_cpu_seconds_total", Vec::new()).set(process.cpu_seconds);
+    }
+
+    fn counter(&self, name: &'static str, labels: Vec<Label>) -> Counter {
+        self.recorder.register_counter(&Key::from_parts(name, labels), &METADATA)
+    }
+
+    fn gauge(&self, name: &'static str, labels: Vec<Label>) -> Gauge {
+        self.recorder.register_gauge(&Key::from_parts(name, labels), &METADATA)
+    }
+
+    fn histogram(&self, name: &'static str, labels: Vec<Label>) -> Histogram {
+        self.recorder.register_histogram(&Key::from_parts(name, labels), &METADATA)
+    }
+}
+
+fn model_label(model: &str) -> Label {
+    Label::new("model", model.to_owned())
+}
+
+/// What is counted while it is there.
+#[derive(Clone, Copy, Debug)]
+pub enum HeldGauge {
+    Connection,
+    Request,
+    Stream,
+}
+
+impl HeldGauge {
+    fn name(self) -> &'static str {
+        match self {
+            HeldGauge::Connection => "x0_connections",
+            HeldGauge::Request => "x0_http_requests_in_flight",
+            HeldGauge::Stream => "x0_sse_clients",
+        }
+    }
+}
+
+/// Counts one less when it is dropped.
+pub struct Held(Gauge);
+
+impl fmt::Debug for Held {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Held(..)")
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.decrement(1.0);
+    }
+}
+
+/// What the process uses.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Process {
+    pub resident_bytes: u64,
+    pub open_files: u64,
+    pub cpu_seconds: f64,
+}
+
+impl Process {
+    /// Reads it from `/proc`; `None` where there is none.
+    pub fn read() -> Option<Self> {
+        let status = std::fs::read_to_string("/proc/self/status").ok()?;
+        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+        let kilobytes: u64 = resident.trim().strip_suffix(" kB")?.parse().ok()?;
+        let open_files = std::fs::read_dir("/proc/self/fd").ok()?.count() as u64;
+        // After the process's name in parentheses, fields 14 and 15 of stat are the time in user and in system mode, in
+        // hundredths of a second: the kernel's USER_HZ, which is the same on every architecture that we build for.
+        let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
+        let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
+        let ticks: u64 = fields.get(11)?.parse::<u64>().ok()? + fields.get(12)?.parse::<u64>().ok()?;
+        Some(Self { resident_bytes: kilobytes * 1024, open_files, cpu_seconds: ticks as f64 / 100.0 })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_counted_is_rendered() {
+        let metrics = Metrics::new().unwrap();
+        metrics.http_request("GET", "/livez", 200, Duration::from_millis(7));
+        metrics.batch("toy", 5, 10, Duration::from_millis(30));
+        let held = metrics.hold(HeldGauge::Stream);
+        let text = metrics.render();
+        for line in [
+            r#"x0_http_requests_total{method="GET",route="/livez",status="200"} 1"#,
+            r#"x0_http_request_duration_seconds_bucket{method="GET",route="/livez",le="0.005"} 0"#,
+            r#"x0_http_request_duration_seconds_bucket{method="GET",route="/livez",le="0.01"} 1"#,
+            r#"x0_batch_size_bucket{model="toy",le="4"} 0"#,
+            r#"x0_batch_size_bucket{model="toy",le="8"} 1"#,
+            "x0_sse_clients 1",
+        ] {
+            assert!(text.lines().any(|l| l == line), "{line} is not in\n{text}");
+        }
+        drop(held);
+        assert!(metrics.render().contains("x0_sse_clients 0\n"));
+    }
+
+    #[test]
+    fn the_process_has_memory_and_files() {
+        let process = Process::read().unwrap();
+        assert!(process.resident_bytes > 1 << 20 && process.open_files >= 3);
+    }
+}

@@ -1,0 +1,204 @@
+//! From files that came with a request to pixels. Nothing of such a file is trusted, and nothing of it but its pixels is kept.
+
+use std::io::Cursor;
+
+use base64::Engine as _;
+use base64::alphabet;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader};
+use x0_model::{Channels, Picture};
+use x0_openapi::ErrorCode;
+
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
+/// What a picture that comes in may be at most.
+#[derive(Clone, Copy, Debug)]
+pub struct DecodeLimits {
+    /// The longer side.
+    pub side: u32,
+    pub pixels: u64,
+    /// Bytes that decoding may take.
+    pub memory: u64,
+}
+
+/// Why a picture was not taken.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct DecodeError {
+    pub code: ErrorCode,
+    pub message: String,
+}
+
+impl DecodeError {
+    fn new(code: ErrorCode, message: impl Into<String>) -> Self {
+        Self { code, message: message.into() }
+    }
+}
+
+/// Reads base64, with or without padding, with or without the head of a data URL before it.
+pub fn decode_base64(text: &str) -> Result<Vec<u8>, DecodeError> {
+    let invalid = |message: &str| DecodeError::new(ErrorCode::InvalidBase64, message);
+    let payload = match text.strip_prefix("data:") {
+        None => text,
+        Some(url) => {
+            let (head, payload) = url.split_once(',').ok_or_else(|| invalid("a data URL without a comma"))?;
+            if !matches!(head, "image/png;base64" | "image/jpeg;base64" | "image/webp;base64") {
+                return Err(invalid("a data URL must begin with data:image/png;base64, (or jpeg, webp)"));
+            }
+            payload
+        }
+    };
+    BASE64.decode(payload.trim_ascii()).map_err(|_| invalid("not base64"))
+}
+
+/// Decodes a PNG, JPEG or WebP file to RGB. The rotation that the file's EXIF asks for is applied; transparent parts become white.
+pub fn decode_image(file: &[u8], limits: DecodeLimits) -> Result<Picture, DecodeError> {
+    let image = decode(file, limits)?;
+    let (width, height) = (image.width(), image.height());
+    let bytes = if image.color().has_alpha() {
+        image.into_rgba8().pixels().flat_map(|pixel| on_white(pixel.0)).collect()
+    } else {
+        image.into_rgb8().into_raw()
+    };
+    Ok(Picture { width, height, channels: Channels::Rgb, bytes })
+}
+
+/// Decodes a mask to gray: 255 where the picture may change.
+pub fn decode_mask(file: &[u8], limits: DecodeLimits) -> Result<Picture, DecodeError> {
+    let image = decode_image(file, limits)?;
+    let (width, height) = (image.width, image.height);
+    let rgb = image::RgbImage::from_raw(width, height, image.bytes).expect("a picture holds width * height * 3 bytes");
+    let bytes = DynamicImage::ImageRgb8(rgb).into_luma8().into_raw();
+    if bytes.iter().all(|&value| value == 0) {
+        return Err(DecodeError::new(ErrorCode::MaskMismatch, "the mask is all black, so nothing would change"));
+    }
+    Ok(Picture { width, height, channels: Channels::Gray, bytes })
+}
+
+fn decode(file: &[u8], limits: DecodeLimits) -> Result<DynamicImage, DecodeError> {
+    let unsupported = || DecodeError::new(ErrorCode::UnsupportedImage, "not a PNG, JPEG or WebP file");
+    let corrupt =
+        |error: image::ImageError| DecodeError::new(ErrorCode::CorruptImage, format!("cannot be decoded: {error}"));
+
+    let format = image::guess_format(file).map_err(|_| unsupported())?;
+    if !matches!(format, ImageFormat::Png | ImageFormat::Jpeg | ImageFormat::WebP) {
+        return Err(unsupported());
+    }
+    let mut reader = ImageReader::with_format(Cursor::new(file), format);
+    reader.limits(memory_limits(limits));
+    let mut decoder = reader.into_decoder().map_err(corrupt)?;
+    let (width, height) = decoder.dimensions();
+    if width.max(height) > limits.side || u64::from(width) * u64::from(height) > limits.pixels {
+        let DecodeLimits { side, pixels, .. } = limits;
+        return Err(DecodeError::new(
+            ErrorCode::ImageTooLarge,
+            format!(
+                "{width} x {height} is more than the {side} pixels a side, or the {pixels} pixels in all, that this server allows"
+            ),
+        ));
+    }
+    let orientation = decoder.orientation().map_err(corrupt)?;
+    let mut image = DynamicImage::from_decoder(decoder).map_err(corrupt)?;
+    image.apply_orientation(orientation);
+    Ok(image)
+}
+
+fn memory_limits(limits: DecodeLimits) -> image::Limits {
+    let mut decoding = image::Limits::default();
+    decoding.max_alloc = Some(limits.memory);
+    decoding
+}
+
+/// A pixel of straight alpha laid over white.
+fn on_white([red, green, blue, alpha]: [u8; 4]) -> [u8; 3] {
+    [red, green, blue].map(|value| {
+        let over = u32::from(value) * u32::from(alpha) + 255 * (255 - u32::from(alpha));
+        ((over + 127) / 255) as u8
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::picture::{Encoding, encode};
+
+    const LIMITS: DecodeLimits = DecodeLimits { side: 64, pixels: 2048, memory: 1 << 20 };
+
+    fn file(width: u32, height: u32, encoding: Encoding) -> Vec<u8> {
+        let bytes = (0..width * height * 3).map(|i| (i % 251) as u8).collect();
+        encode(&Picture { width, height, channels: Channels::Rgb, bytes }, &encoding).unwrap()
+    }
+
+    #[test]
+    fn files_are_told_apart_by_their_content() {
+        for encoding in [Encoding::Png { text: None }, Encoding::Jpeg { quality: 90 }, Encoding::Webp] {
+            let picture = decode_image(&file(20, 10, encoding), LIMITS).unwrap();
+            assert_eq!((picture.width, picture.height, picture.bytes.len()), (20, 10, 600));
+        }
+    }
+
+    #[test]
+    fn bad_files_are_refused_with_their_code() {
+        let png = file(20, 10, Encoding::Png { text: None });
+        let mut flipped = png.clone();
+        flipped[60] ^= 0xff;
+        for (name, file, code) in [
+            ("nothing", Vec::new(), ErrorCode::UnsupportedImage),
+            ("text", b"<svg xmlns='http://www.w3.org/2000/svg'/>".to_vec(), ErrorCode::UnsupportedImage),
+            ("a GIF", b"GIF89a\x01\x00\x01\x00".to_vec(), ErrorCode::UnsupportedImage),
+            ("half of a PNG", png[..png.len() / 2].to_vec(), ErrorCode::CorruptImage),
+            ("a PNG with a wrong byte", flipped, ErrorCode::CorruptImage),
+            ("too wide", file(65, 1, Encoding::Png { text: None }), ErrorCode::ImageTooLarge),
+            ("too many pixels", file(64, 33, Encoding::Png { text: None }), ErrorCode::ImageTooLarge),
+        ] {
+            assert_eq!(decode_image(&file, LIMITS).unwrap_err().code, code, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_bomb_is_refused_before_it_goes_off() {
+        let mut bomb = file(1, 1, Encoding::Png { text: None });
+        bomb[16..20].copy_from_slice(&60_000u32.to_be_bytes());
+        bomb[20..24].copy_from_slice(&60_000u32.to_be_bytes());
+        let checksum = crc32(&bomb[12..29]);
+        bomb[29..33].copy_from_slice(&checksum.to_be_bytes());
+        assert_eq!(decode_image(&bomb, LIMITS).unwrap_err().code, ErrorCode::ImageTooLarge);
+    }
+
+    /// The checksum of PNG chunks (ISO 3309), bit by bit.
+    fn crc32(bytes: &[u8]) -> u32 {
+        !bytes.iter().fold(!0u32, |crc, &byte| {
+            (0..8).fold(crc ^ u32::from(byte), |crc, _| if crc & 1 == 1 { crc >> 1 ^ 0xedb8_8320 } else { crc >> 1 })
+        })
+    }
+
+    #[test]
+    fn base64_comes_in_several_dresses() {
+        for text in ["aGk=", "aGk", "data:image/png;base64,aGk=", " aGk=\n"] {
+            assert_eq!(decode_base64(text).unwrap(), b"hi", "{text}");
+        }
+        for text in
+            ["a", "a b", "_-__", "data:image/gif;base64,aGk=", "data:image/png,aGk=", "data:aGk=", "http://x/y.png"]
+        {
+            assert_eq!(decode_base64(text).unwrap_err().code, ErrorCode::InvalidBase64, "{text}");
+        }
+    }
+
+    #[test]
+    fn transparent_parts_become_white() {
+        assert_eq!(on_white([10, 20, 30, 255]), [10, 20, 30]);
+        assert_eq!(on_white([10, 20, 30, 0]), [255, 255, 255]);
+        assert_eq!(on_white([0, 0, 0, 51]), [204, 204, 204]);
+    }
+
+    #[test]
+    fn a_mask_must_mask_something() {
+        let gray = |value| Picture { width: 4, height: 4, channels: Channels::Gray, bytes: vec![value; 16] };
+        let mask = |value| decode_mask(&encode(&gray(value), &Encoding::Png { text: None }).unwrap(), LIMITS);
+        assert_eq!(mask(0).unwrap_err().code, ErrorCode::MaskMismatch);
+        assert_eq!(mask(255).unwrap(), gray(255));
+    }
+}

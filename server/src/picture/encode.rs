@@ -1,0 +1,151 @@
+//! From pixels to files. The same pixels always give the same bytes.
+
+use image::codecs::jpeg::JpegEncoder;
+use image::codecs::webp::WebPEncoder;
+use image::imageops::{self, FilterType};
+use image::{ExtendedColorType, GrayImage, ImageError, ImageResult, RgbImage};
+use x0_model::{Channels, Picture};
+use x0_openapi::ImageFormat;
+
+/// The keyword of the PNG text chunk that says which request makes the picture again.
+pub const TEXT_KEYWORD: &str = "x0";
+
+/// How a picture is to be written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Encoding {
+    /// With `text` in an `iTXt` chunk of the keyword [`TEXT_KEYWORD`].
+    Png { text: Option<String> },
+    /// `quality` is 1..=100.
+    Jpeg { quality: u8 },
+    /// Without loss.
+    Webp,
+}
+
+impl Encoding {
+    /// The plain encoding in `format`: no text, JPEG at quality 80.
+    pub fn preview(format: ImageFormat) -> Self {
+        match format {
+            ImageFormat::Png => Encoding::Png { text: None },
+            ImageFormat::Jpeg => Encoding::Jpeg { quality: 80 },
+            ImageFormat::Webp => Encoding::Webp,
+        }
+    }
+}
+
+/// Writes a picture as a file. It fails only where a side is zero or more than the format can express.
+pub fn encode(picture: &Picture, encoding: &Encoding) -> ImageResult<Vec<u8>> {
+    let mut file = Vec::new();
+    let (width, height) = (picture.width, picture.height);
+    let color = match picture.channels {
+        Channels::Gray => ExtendedColorType::L8,
+        Channels::Rgb => ExtendedColorType::Rgb8,
+    };
+    match encoding {
+        Encoding::Png { text } => write_png(&mut file, picture, text.as_deref()).map_err(image_error)?,
+        Encoding::Jpeg { quality } => {
+            JpegEncoder::new_with_quality(&mut file, *quality).encode(&picture.bytes, width, height, color)?;
+        }
+        Encoding::Webp => WebPEncoder::new_lossless(&mut file).encode(&picture.bytes, width, height, color)?,
+    }
+    Ok(file)
+}
+
+fn write_png(file: &mut Vec<u8>, picture: &Picture, text: Option<&str>) -> Result<(), png::EncodingError> {
+    let mut encoder = png::Encoder::new(file, picture.width, picture.height);
+    encoder.set_color(match picture.channels {
+        Channels::Gray => png::ColorType::Grayscale,
+        Channels::Rgb => png::ColorType::Rgb,
+    });
+    encoder.set_depth(png::BitDepth::Eight);
+    if let Some(text) = text {
+        encoder.add_itxt_chunk(TEXT_KEYWORD.to_owned(), text.to_owned())?;
+    }
+    let mut writer = encoder.write_header()?;
+    writer.write_image_data(&picture.bytes)?;
+    writer.finish()
+}
+
+fn image_error(error: png::EncodingError) -> ImageError {
+    ImageError::Encoding(image::error::EncodingError::new(image::ImageFormat::Png.into(), error))
+}
+
+/// The picture with its longer side at most `max_size`, its shape kept; never made larger.
+pub fn fit(picture: Picture, max_size: u32) -> Picture {
+    let longer = picture.width.max(picture.height);
+    if longer <= max_size {
+        return picture;
+    }
+    let scaled = |side: u32| (u64::from(side) * u64::from(max_size) / u64::from(longer)).max(1) as u32;
+    let (width, height) = (scaled(picture.width), scaled(picture.height));
+    let bytes = match picture.channels {
+        Channels::Gray => GrayImage::from_raw(picture.width, picture.height, picture.bytes)
+            .map(|gray| imageops::resize(&gray, width, height, FilterType::Triangle).into_raw()),
+        Channels::Rgb => RgbImage::from_raw(picture.width, picture.height, picture.bytes)
+            .map(|rgb| imageops::resize(&rgb, width, height, FilterType::Triangle).into_raw()),
+    };
+    Picture {
+        width,
+        height,
+        channels: picture.channels,
+        bytes: bytes.expect("a picture holds width * height * channels bytes"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn picture(width: u32, height: u32, channels: Channels) -> Picture {
+        let bytes = (0..width as usize * height as usize * channels.count()).map(|i| (i * 37 % 256) as u8).collect();
+        Picture { width, height, channels, bytes }
+    }
+
+    #[test]
+    fn lossless_formats_give_the_pixels_back() {
+        for channels in [Channels::Gray, Channels::Rgb] {
+            for encoding in [Encoding::Png { text: Some("{\"seed\":7}".to_owned()) }, Encoding::Webp] {
+                let picture = picture(28, 20, channels);
+                let file = encode(&picture, &encoding).unwrap();
+                assert_eq!(file, encode(&picture, &encoding).unwrap(), "the same bytes each time");
+                let decoded = image::load_from_memory(&file).unwrap();
+                let expected = match channels {
+                    Channels::Gray => decoded.to_luma8().into_raw(),
+                    Channels::Rgb => decoded.to_rgb8().into_raw(),
+                };
+                assert_eq!(expected, picture.bytes, "{encoding:?} {channels:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn jpeg_has_the_size_and_the_quality() {
+        let picture = picture(40, 24, Channels::Rgb);
+        let file = |quality| encode(&picture, &Encoding::Jpeg { quality }).unwrap();
+        let decoded = image::load_from_memory(&file(90)).unwrap();
+        assert_eq!((decoded.width(), decoded.height()), (40, 24));
+        assert!(file(10).len() < file(90).len());
+    }
+
+    #[test]
+    fn the_png_text_can_be_read() {
+        let text = "{\"prompt\":\"ein Schäfchen 🐑\"}";
+        let file = encode(&picture(4, 4, Channels::Gray), &Encoding::Png { text: Some(text.to_owned()) }).unwrap();
+        let reader = png::Decoder::new(std::io::Cursor::new(file)).read_info().unwrap();
+        let chunk = &reader.info().utf8_text[0];
+        assert_eq!((chunk.keyword.as_str(), chunk.get_text().unwrap().as_str()), (TEXT_KEYWORD, text));
+    }
+
+    #[test]
+    fn fitting_keeps_the_shape_and_never_enlarges() {
+        let sizes = |width, height, max| {
+            let fitted = fit(picture(width, height, Channels::Rgb), max);
+            assert_eq!(fitted.bytes.len(), fitted.width as usize * fitted.height as usize * 3);
+            (fitted.width, fitted.height)
+        };
+        assert_eq!(sizes(100, 50, 20), (20, 10));
+        assert_eq!(sizes(50, 100, 20), (10, 20));
+        assert_eq!(sizes(20, 20, 20), (20, 20));
+        assert_eq!(sizes(8, 8, 16), (8, 8));
+        assert_eq!(sizes(200, 1, 20), (20, 1));
+    }
+}

@@ -1,0 +1,120 @@
+//! What is remembered of generations.
+
+mod journal;
+mod memory;
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::stream::BoxStream;
+use uuid::Uuid;
+use x0_openapi::{Event, GenerationList, GenerationRecord, ImageFormat, State};
+
+use crate::generation::{EventId, Fact, Glimpse};
+
+pub use memory::{MemoryStore, MemoryStoreOptions};
+
+/// Remembers generations and what happened to them.
+///
+/// After [`create`](JobStore::create) has returned, a generation is remembered at least until it has ended. Facts are
+/// appended by one writer a generation, in order; whoever follows sees them in that order, none twice.
+#[async_trait]
+pub trait JobStore: fmt::Debug + Send + Sync + 'static {
+    /// Remembers a new generation, or finds the one that was made with the same idempotency key.
+    async fn create(&self, new: NewGeneration) -> Result<Created, StoreError>;
+
+    /// Forgets a generation that was never accepted.
+    async fn discard(&self, id: Uuid) -> Result<(), StoreError>;
+
+    /// Adds a fact. Facts after the terminal one are ignored, and so are facts of a generation that is not known.
+    async fn append(&self, id: Uuid, fact: Fact) -> Result<(), StoreError>;
+
+    /// Shows a glimpse to those who follow, as far as that is possible at once.
+    fn show(&self, id: Uuid, glimpse: Glimpse);
+
+    async fn get(&self, id: Uuid) -> Result<Option<GenerationRecord>, StoreError>;
+
+    /// A finished image's file.
+    async fn image(&self, id: Uuid, index: u32) -> Result<Option<StoredImage>, StoreError>;
+
+    /// Generations, newest first.
+    async fn list(&self, page: Page) -> Result<GenerationList, StoreError>;
+
+    /// What happened after the fact `after`, and what happens from now on; from the beginning without `after`, or when it
+    /// names no fact of this generation.
+    async fn follow(&self, id: Uuid, after: Option<EventId>) -> Result<Option<Followed>, StoreError>;
+}
+
+/// A generation before it is remembered.
+#[derive(Clone, Debug)]
+pub struct NewGeneration {
+    /// In the state `queued`.
+    pub record: GenerationRecord,
+    pub key: Option<IdempotencyKey>,
+}
+
+/// Which request this is, in the client's words: a repeated request finds the generation of the first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IdempotencyKey {
+    pub key: String,
+    /// Of the request's content: a key must not be used for two different ones.
+    pub fingerprint: u64,
+}
+
+/// What became of a [`NewGeneration`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Created {
+    New,
+    /// The idempotency key belongs to this generation, made by an equal request.
+    Replayed(Uuid),
+    /// The idempotency key belongs to a different request.
+    Mismatch,
+}
+
+/// An image's file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredImage {
+    pub format: ImageFormat,
+    pub file: Bytes,
+}
+
+/// Which generations to list.
+#[derive(Clone, Copy, Debug)]
+pub struct Page {
+    pub limit: usize,
+    /// Only those older than this one.
+    pub after: Option<Uuid>,
+    pub state: Option<State>,
+}
+
+/// What there is to follow.
+pub enum Followed {
+    /// First the snapshot, then events; it ends after the terminal one.
+    Stream(BoxStream<'static, Delivery>),
+    /// `after` was the terminal fact: nothing more will come.
+    Ended,
+}
+
+impl fmt::Debug for Followed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Followed::Stream(_) => "Stream(..)",
+            Followed::Ended => "Ended",
+        })
+    }
+}
+
+/// An event for one of those who follow.
+#[derive(Clone, Debug)]
+pub struct Delivery {
+    /// Facts have one.
+    pub id: Option<EventId>,
+    pub event: Arc<Event>,
+}
+
+/// The store cannot be reached or written.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("the job store is unavailable: {0}")]
+pub struct StoreError(pub String);

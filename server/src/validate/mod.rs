@@ -1,0 +1,219 @@
+//! From what a client sent to an order that can be carried out. [`Validator::order`] is the only way to make an [`Order`].
+
+mod checks;
+mod condition;
+mod general;
+mod limits;
+mod order;
+mod preview;
+mod sampling;
+mod size;
+mod start;
+
+use std::sync::Arc;
+
+use x0_model::{Conditioning, Cost, ModelInfo, ModelKind, Request, RequestError};
+use x0_openapi::{ErrorCode, FieldError, GenerationRequest, ImageFormat, OnDisconnect, ResolvedRequest};
+
+pub use limits::Limits;
+pub use order::{Order, Work};
+pub use sampling::{noise_schedule_name, timestep_spacing_name};
+
+use crate::catalog::{Catalog, default_model};
+use checks::{Checks, quoted};
+use general::General;
+
+/// Checks requests against the server's limits and its models.
+#[derive(Clone, Debug)]
+pub struct Validator {
+    catalog: Arc<dyn Catalog>,
+    /// The operator's choice of models for requests that name none.
+    default_models: Vec<String>,
+    limits: Limits,
+}
+
+/// What the kind of answer that a client wants means for its request.
+#[derive(Clone, Copy, Debug)]
+pub struct Answer {
+    /// Whether the answer is the picture itself.
+    pub one_image: bool,
+    /// The format of the pictures, if the request does not say.
+    pub format: ImageFormat,
+    /// What happens when the client goes away, if the request does not say.
+    pub on_disconnect: OnDisconnect,
+}
+
+impl Validator {
+    pub fn new(catalog: Arc<dyn Catalog>, default_models: Vec<String>, limits: Limits) -> Self {
+        Self { catalog, default_models, limits }
+    }
+
+    pub fn catalog(&self) -> &dyn Catalog {
+        &*self.catalog
+    }
+
+    /// Whether a request that names no model gets this one, if it needs one of this kind.
+    pub fn is_default(&self, info: &ModelInfo) -> bool {
+        default_model(self.catalog(), &self.default_models, info.kind).is_some_and(|default| default.name == info.name)
+    }
+
+    /// Fills in every default, and finds everything that is wrong. It may decode pictures and tokenise prompts, so it is work for
+    /// the blocking pool.
+    pub fn order(&self, request: &GenerationRequest, answer: &Answer) -> Result<Order, Vec<FieldError>> {
+        let mut checks = Checks::default();
+        let general = General::check(&mut checks, request, answer, &self.limits);
+        let order = match self.model(&mut checks, request) {
+            Some(info) => self.order_of(&mut checks, request, general, info),
+            None => None,
+        };
+        checks.finish(order)
+    }
+
+    fn model(&self, checks: &mut Checks, request: &GenerationRequest) -> Option<&ModelInfo> {
+        if let Some(name) = &request.model {
+            let info = self.catalog.info(name);
+            if info.is_none() {
+                checks.fail(
+                    "model",
+                    ErrorCode::ModelNotFound,
+                    format!("no model {}; GET /v1/models lists all", quoted(name)),
+                );
+            }
+            return info;
+        }
+        let kinds = match (&request.prompt, &request.class_label) {
+            (Some(_), _) => [ModelKind::TextToImage, ModelKind::ClassConditional, ModelKind::Unconditional],
+            (None, _) => [ModelKind::ClassConditional, ModelKind::Unconditional, ModelKind::TextToImage],
+        };
+        let info = kinds.into_iter().find_map(|kind| default_model(self.catalog(), &self.default_models, kind));
+        if info.is_none() {
+            checks.fail("model", ErrorCode::ModelNotFound, "this server has no models");
+        }
+        info
+    }
+
+    /// The part of the checks that depends on the model.
+    fn order_of(
+        &self,
+        checks: &mut Checks,
+        request: &GenerationRequest,
+        general: General,
+        info: &ModelInfo,
+    ) -> Option<Order> {
+        let condition = condition::condition(checks, request, info, &self.limits);
+        let start = start::start(checks, request, general.strength, info, &self.limits);
+        let sampler = sampling::sampler(checks, request, general.eta, info);
+        let start_size = start.as_ref().map(|start| start::size_of(&start.picture));
+        let (width, height) = size::size(checks, (general.width, general.height), start_size, info, &self.limits);
+        let side = width.max(height);
+        let preview = preview::preview(checks, request.preview, side, info, &self.limits);
+        let guidance_scale = self.guidance(checks, &general, info);
+        let steps = general.steps.unwrap_or(info.defaults.steps);
+        self.check_cost(checks, &general, steps, u64::from(width) * u64::from(height));
+
+        let request = Request {
+            conditioning: condition?,
+            seed: general.seed.0,
+            width,
+            height,
+            steps,
+            guidance_scale,
+            guidance_rescale: general.guidance_rescale,
+            sampler,
+            clip_skip: general.clip_skip,
+            init: start,
+        };
+        let cost = self.plan(checks, info, &request)?;
+        let warnings = self.catalog.warnings(&info.name, &request);
+        let resolved = resolved(&general, &request, info, preview);
+        Some(Order::new(Work::new(&info.name, request, preview), cost, resolved, warnings))
+    }
+
+    fn guidance(&self, checks: &mut Checks, general: &General, info: &ModelInfo) -> f64 {
+        if info.guidable {
+            return general.guidance_scale.unwrap_or(info.defaults.guidance_scale);
+        }
+        let why = format!("{} cannot be guided", info.name);
+        checks.refuse("guidance_scale", general.guidance_scale.filter(|scale| *scale != 1.0).as_ref(), &why);
+        checks.refuse("guidance_rescale", Some(general.guidance_rescale).filter(|r| *r != 0.0).as_ref(), &why);
+        1.0
+    }
+
+    fn check_cost(&self, checks: &mut Checks, general: &General, steps: u32, pixels: u64) {
+        let cost = u64::from(general.n).saturating_mul(u64::from(steps)).saturating_mul(pixels);
+        let most = self.limits.pixel_steps;
+        if cost > most {
+            let message = format!(
+                "{} images of {pixels} pixels and {steps} steps are {cost} pixel steps, more than the {most} that this server allows",
+                general.n
+            );
+            checks.fail("steps", ErrorCode::CostTooHigh, message);
+        }
+    }
+
+    /// What the model has to say. It is asked only about requests that are right in all other respects.
+    fn plan(&self, checks: &mut Checks, info: &ModelInfo, request: &Request) -> Option<Cost> {
+        if checks.any() {
+            return None;
+        }
+        match self.catalog.plan(&info.name, request) {
+            Ok(cost) => Some(cost),
+            Err(RequestError { field, message }) => {
+                checks.fail(field, code_of(field), message);
+                None
+            }
+        }
+    }
+}
+
+/// What is wrong with a field that a model refuses.
+fn code_of(field: &str) -> ErrorCode {
+    match field {
+        "width" | "height" => ErrorCode::InvalidSize,
+        "steps" | "eta" | "strength" | "clip_skip" | "class_label" => ErrorCode::OutOfRange,
+        "prompt" | "negative_prompt" => ErrorCode::InvalidPrompt,
+        "guidance_scale" | "guidance_rescale" => ErrorCode::ConflictingParameters,
+        _ => ErrorCode::UnsupportedValue,
+    }
+}
+
+fn resolved(
+    general: &General,
+    request: &Request,
+    info: &ModelInfo,
+    preview: Option<x0_openapi::ResolvedPreview>,
+) -> ResolvedRequest {
+    let (prompt, negative_prompt, class) = match &request.conditioning {
+        Conditioning::None => (None, None, None),
+        Conditioning::Class(class) => (None, None, info.classes.get(*class as usize).cloned()),
+        Conditioning::Text { prompt, negative_prompt } => (Some(prompt.clone()), Some(negative_prompt.clone()), None),
+    };
+    let init = request.init.as_ref();
+    let sampler = &request.sampler;
+    ResolvedRequest {
+        model: info.name.clone(),
+        prompt,
+        negative_prompt,
+        class_label: class,
+        n: general.n,
+        seed: general.seed,
+        width: request.width,
+        height: request.height,
+        steps: request.steps,
+        guidance_scale: request.guidance_scale,
+        guidance_rescale: request.guidance_rescale,
+        sampler: sampler.kind.name().to_owned(),
+        noise_schedule: noise_schedule_name(sampler.noise_schedule),
+        timestep_spacing: sampler.timestep_spacing.map(timestep_spacing_name),
+        eta: sampler.kind.has_eta().then(|| sampler.eta.unwrap_or(0.0)),
+        clip_skip: request.clip_skip,
+        init_image: init.map(|init| start::size_of(&init.picture)),
+        mask_image: init.and_then(|init| init.mask.as_deref()).map(start::size_of),
+        strength: init.map(|init| init.strength),
+        preview,
+        output: general.output,
+        priority: general.priority,
+        deadline_seconds: general.deadline_seconds,
+        on_disconnect: general.on_disconnect,
+    }
+}
