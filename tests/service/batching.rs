@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use x0_tests::Server;
 
 const CLASSES: [&str; 5] = ["sneaker", "bag", "dress", "ankle boot", "trouser"];
+const GUIDANCE: [f64; 3] = [1.0, 2.0, 4.0];
 const SAMPLERS: [&str; 4] = ["ddim", "ddpm", "euler", "dpmpp_2m"];
 
 /// Requests that differ in everything that may differ within a batch.
@@ -15,7 +16,7 @@ fn mixed(count: u64) -> Vec<Value> {
             "class_label": CLASSES[i as usize % CLASSES.len()],
             "sampler": SAMPLERS[i as usize % SAMPLERS.len()],
             "steps": 4 + i % 7,
-            "guidance_scale": [1.0, 2.0, 4.0][i as usize % 3],
+            "guidance_scale": GUIDANCE[i as usize % GUIDANCE.len()],
             "seed": 1000 + i,
         })
     };

@@ -1,0 +1,149 @@
+//! The web page in Chromium, against the program itself.
+
+use std::fs;
+use std::path::Path;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use serde_json::json;
+use x0_tests::{Browser, Server};
+
+/// True when the form can be used.
+const READY: &str = "document.querySelector('#class_label').options.length === 10";
+/// Frames of the film that have a picture, the finished one not counted.
+const PREVIEWS: &str = "document.querySelectorAll('.film button:not(.end) img').length";
+/// The seed of the finished picture.
+const SEED: &str = "document.querySelector('.result output')?.textContent";
+const STATUS: &str = "document.querySelector('#status').textContent";
+
+async fn opened(server: &Server) -> Browser {
+    let browser = Browser::start(1280, 860).await;
+    browser.open(&server.url("/")).await;
+    browser.wait_for(READY).await;
+    browser
+}
+
+/// Keeps what is seen, for people who look at it later.
+async fn keep(browser: &Browser, name: &str) {
+    let file = BASE64.decode(browser.screenshot().await).unwrap();
+    fs::write(Path::new(env!("CARGO_TARGET_TMPDIR")).join(name), file).unwrap();
+}
+
+#[tokio::test]
+async fn a_sneaker_forms_out_of_noise() {
+    let server = Server::start();
+    let browser = opened(&server).await;
+    keep(&browser, "opened.png").await;
+    browser.click("#class_label option[value=sneaker]").await;
+    browser.click("#generate").await;
+    browser.wait_for(&format!("{PREVIEWS} >= 2")).await;
+    keep(&browser, "forming.png").await;
+    let seed = browser.wait_for(SEED).await;
+    assert!(seed.as_str().unwrap().parse::<u64>().is_ok(), "the seed is shown: {seed}");
+    browser.wait_for(&format!("{STATUS}.startsWith('Done')")).await;
+    let previews = browser.script(&format!("return {PREVIEWS}"), json!([])).await;
+    assert_eq!(previews, 12, "the film is complete");
+
+    let lit = "const image = document.querySelector('.screen img');
+        if (!image.complete || image.naturalWidth !== 28) return 0;
+        const canvas = document.createElement('canvas');
+        canvas.width = canvas.height = 28;
+        canvas.getContext('2d').drawImage(image, 0, 0);
+        const { data } = canvas.getContext('2d').getImageData(0, 0, 28, 28);
+        return data.filter((value, i) => i % 4 === 0 && value > 40).length;";
+    let lit = browser.wait_for(&format!("(() => {{ {lit} }})()")).await.as_u64().unwrap();
+    assert!((60..700).contains(&lit), "a shoe fills some of the 784 pixels, not {lit}");
+    keep(&browser, "finished.png").await;
+
+    browser.click(".result button").await;
+    assert_eq!(browser.script("return document.querySelector('#seed').value", json!([])).await, seed);
+    let download = browser.script("return document.querySelector('.result a').download", json!([])).await;
+    assert_eq!(download, format!("sneaker-{}.png", seed.as_str().unwrap()));
+    assert_eq!(browser.complaints().await, [""; 0]);
+}
+
+#[tokio::test]
+async fn the_film_is_walked_with_the_arrow_keys() {
+    let server = Server::start();
+    let browser = opened(&server).await;
+    // The return key in a field sends the form.
+    browser.type_into("#steps", "8").await;
+    browser.type_into("#seed", "7\u{e007}").await;
+    assert_eq!(browser.wait_for(SEED).await, "7");
+    browser.wait_for(&format!("{STATUS}.startsWith('Done')")).await;
+    browser.click(".film button.end").await;
+    browser.type_into(".film button.end", "\u{e012}").await;
+    let focused = "return document.activeElement.getAttribute('aria-label')";
+    let label = browser.script(focused, json!([])).await;
+    assert!(label.as_str().unwrap().starts_with("step 8 of 8"), "{label}");
+    assert_eq!(browser.text(".numbers").await, label.as_str().unwrap(), "what is chosen is shown");
+    browser.type_into(".film button[aria-pressed=true]", "\u{e011}").await;
+    let label = browser.script(focused, json!([])).await;
+    assert!(label.as_str().unwrap().starts_with("step 1 of 8"), "{label}");
+}
+
+#[tokio::test]
+async fn what_is_wrong_is_said_beside_its_field() {
+    let server = Server::start();
+    let browser = opened(&server).await;
+    browser.type_into("#steps", "100000").await;
+    browser.click("#generate").await;
+    browser.wait_for("document.querySelector('#steps').getAttribute('aria-invalid') === 'true'").await;
+    let error = browser.text("#steps-error").await;
+    assert!(error.contains("100000"), "{error}");
+    assert_eq!(browser.script("return document.activeElement.id", json!([])).await, "steps");
+    keep(&browser, "wrong.png").await;
+
+    browser.type_into("#steps", "\u{e003}".repeat(4).as_str()).await;
+    let gone = browser.script("return document.querySelector('#steps-error') === null", json!([])).await;
+    assert_eq!(gone, true, "the complaint goes when the field is changed");
+    browser.click("#generate").await;
+    browser.wait_for(SEED).await;
+}
+
+#[tokio::test]
+async fn a_generation_can_be_cancelled_and_another_begun() {
+    let server = Server::start();
+    let browser = opened(&server).await;
+    browser.type_into("#steps", "150").await;
+    browser.script("document.querySelector('#n').value = 8", json!([])).await;
+    browser.click("#generate").await;
+    browser.wait_for(PREVIEWS).await;
+    browser.click("#cancel").await;
+    browser.wait_for(&format!("{STATUS} === 'Cancelled.'")).await;
+    keep(&browser, "cancelled.png").await;
+    browser
+        .script("document.querySelector('#n').value = 4; document.querySelector('#steps').value = 6", json!([]))
+        .await;
+    browser.click("#generate").await;
+    browser.wait_for("document.querySelectorAll('.result output').length === 4").await;
+    keep(&browser, "several.png").await;
+}
+
+#[tokio::test]
+async fn a_generation_can_be_opened_again_by_its_address() {
+    let server = Server::start();
+    let browser = opened(&server).await;
+    browser.click("#class_label option[value=bag]").await;
+    browser.type_into("#steps", "3").await;
+    browser.click("#generate").await;
+    let seed = browser.wait_for(SEED).await;
+    let address = browser.script("return location.href", json!([])).await;
+    assert!(address.as_str().unwrap().contains('#'));
+    browser.open(&server.url("/docs/")).await;
+    browser.open(address.as_str().unwrap()).await;
+    assert_eq!(browser.wait_for(SEED).await, seed);
+    assert_eq!(browser.script("return document.querySelector('#class_label').value", json!([])).await, "bag");
+
+    browser
+        .devtools(
+            "Emulation.setEmulatedMedia",
+            json!({"features": [{"name": "prefers-color-scheme", "value": "dark"}]}),
+        )
+        .await;
+    let phone = json!({"width": 390, "height": 844, "deviceScaleFactor": 2, "mobile": true});
+    browser.devtools("Emulation.setDeviceMetricsOverride", phone).await;
+    let width = browser.script("return document.documentElement.scrollWidth", json!([])).await;
+    assert_eq!(width, 390, "nothing is wider than a phone");
+    keep(&browser, "phone.png").await;
+}
