@@ -1,5 +1,7 @@
 //! Pictures as plain bytes.
 
+mod resize;
+
 /// Which channels a picture's bytes hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Channels {
