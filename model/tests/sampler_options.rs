@@ -85,6 +85,11 @@ fn a_strength_must_leave_a_step() {
         let error = Sampler::image_to_image(&SchedulerConfig::default(), &spec, 10, strength).unwrap_err();
         assert!(matches!(error, SamplerError::Strength { .. }), "{strength}");
     }
+    let clipped =
+        config(r#"{"beta_schedule": "squaredcos_cap_v2", "timestep_spacing": "trailing", "lambda_min_clipped": 0.0}"#);
+    assert_eq!(Sampler::new(&clipped, &SamplerKind::Dpmpp2m.into(), 10).unwrap().calls(), 5);
+    let error = Sampler::image_to_image(&clipped, &SamplerKind::Dpmpp2m.into(), 10, 0.2).unwrap_err();
+    assert_eq!(error, SamplerError::Strength { strength: 0.2, steps: 10 });
     let half = Sampler::image_to_image(&SchedulerConfig::default(), &spec, 10, 0.5).unwrap();
     assert_eq!(half.calls(), 5);
 }
@@ -106,7 +111,7 @@ fn a_wrong_value_of_the_configuration_is_named() {
 fn a_configuration_that_a_sampler_cannot_use_is_refused() {
     let ddim = SamplerKind::Ddim.into();
     for (text, expected) in [
-        (r#"{"num_train_timesteps": 0}"#, "ddim takes 1 to 0 steps with this model, not 5"),
+        (r#"{"num_train_timesteps": 0}"#, "scheduler_config.json: num_train_timesteps: it must be at least 1"),
         (r#"{"beta_end": 1.5}"#, "scheduler_config.json: beta_end: every beta must be over 0 and at most 1"),
         (
             r#"{"beta_schedule": "sigmoid"}"#,

@@ -93,7 +93,9 @@ impl Sampler {
         steps: usize,
         strength: f64,
     ) -> Result<Self, SamplerError> {
-        Self::with_setup(&Setup::new(config, spec, steps)?.with_strength(strength)?)
+        let sampler = Self::with_setup(&Setup::new(config, spec, steps)?.with_strength(strength)?)?;
+        // With `lambda_min_clipped` there may be fewer timesteps than asked for.
+        if sampler.calls() == 0 { Err(SamplerError::Strength { strength, steps }) } else { Ok(sampler) }
     }
 
     fn with_setup(setup: &Setup) -> Result<Self, SamplerError> {

@@ -145,7 +145,9 @@ fn threshold_bounds(config: &SchedulerConfig) -> (f32, f32) {
 fn check(config: &SchedulerConfig) -> Result<(), ConfigError> {
     let (ratio, max) = threshold_bounds(config);
     let range = clip_range(config);
-    if config.use_flow_sigmas.unwrap_or(false) {
+    if config.num_train_timesteps == Some(0) {
+        Err(ConfigError::new("num_train_timesteps", "it must be at least 1"))
+    } else if config.use_flow_sigmas.unwrap_or(false) {
         Err(ConfigError::new("use_flow_sigmas", "flow matching is not supported"))
     } else if !(0.0..=1.0).contains(&ratio) {
         Err(ConfigError::new("dynamic_thresholding_ratio", format!("{ratio} is not between 0 and 1")))

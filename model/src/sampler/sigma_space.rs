@@ -93,11 +93,12 @@ pub(super) fn noising(sigma: f32) -> Noising {
 }
 
 /// A step from `sigma` to `sigma_next` with fresh noise: the lower noise level to step to, and how much noise to add there.
+///
+/// The former is σ_next² / σ. diffusers computes it as √(σ_next² - up²), of which rounding leaves little in a long step.
 pub(super) fn ancestral_split(sigma: f32, sigma_next: f32) -> (f32, f32) {
     let (variance, variance_next) = (sigma * sigma, sigma_next * sigma_next);
     let up = (variance_next * (variance - variance_next) / variance).sqrt();
-    let down = variance_next / sigma;
-    (down, up)
+    (variance_next / sigma, up)
 }
 
 /// The noise level halfway between two in ln σ, which is zero if one of them is.

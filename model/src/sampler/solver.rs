@@ -134,7 +134,8 @@ fn final_sigma(setup: &Setup, differences: &Differences, table: &SigmaTable, las
     match (differences.final_level, configured) {
         (FinalLevel::Configured | FinalLevel::ConfiguredLast, FinalSigma::Zero) => 0.0,
         (FinalLevel::Configured, FinalSigma::SigmaMin) => lowest,
-        (FinalLevel::ConfiguredLast, FinalSigma::SigmaMin) | (FinalLevel::Last, _) => last_spaced.unwrap_or(lowest),
+        (FinalLevel::ConfiguredLast, FinalSigma::SigmaMin)
+        | (FinalLevel::Last, FinalSigma::Zero | FinalSigma::SigmaMin) => last_spaced.unwrap_or(lowest),
     }
 }
 

@@ -32,9 +32,13 @@ impl SamplerState {
         Self::from_sample(sampler, noise)
     }
 
-    /// Starts from a clean picture (or its latent) with standard normal noise of the same length put on it.
+    /// Starts from a clean picture (or its latent) with standard normal noise put on it.
+    ///
+    /// # Panics
+    /// If the lengths differ.
     #[must_use]
     pub fn from_image(sampler: Sampler, original: &[f32], noise: &[f32]) -> Self {
+        assert_eq!(original.len(), noise.len(), "the noise must have the shape of the picture");
         let sample = match sampler.noising() {
             Some(scale) => original.iter().zip(noise).map(|(x, e)| scale.original * x + scale.noise * e).collect(),
             None => original.to_vec(),
