@@ -46,10 +46,10 @@ impl Fields {
         Ok(Self { prefix, object, errors: Vec::new() })
     }
 
-    /// Ends the reading: the value if nothing was wrong, otherwise everything that was.
-    pub fn finish<T>(mut self, value: T) -> Result<T, Vec<FieldError>> {
+    /// Ends the reading: everything that was wrong.
+    pub fn finish(mut self) -> Vec<FieldError> {
         self.refuse_rest();
-        if self.errors.is_empty() { Ok(value) } else { Err(self.errors) }
+        self.errors
     }
 
     /// A string.
@@ -299,8 +299,7 @@ mod tests {
         fields.class_label("label");
         fields.choice::<Priority>("choice");
         fields.object("inner", |inner| inner.integer("integer"));
-        let errors = fields.finish(()).err().unwrap_or_default();
-        errors.into_iter().map(|error| format!("{} {}", error.field, error.code.name())).collect()
+        fields.finish().into_iter().map(|error| format!("{} {}", error.field, error.code.name())).collect()
     }
 
     #[test]

@@ -27,6 +27,12 @@ pub struct Model {
     /// Always `x0`.
     #[schema(example = "x0")]
     pub owned_by: String,
+    /// What it makes.
+    pub description: Option<String>,
+    /// SPDX identifier of the weights' licence.
+    pub license: Option<String>,
+    /// Whose work the weights rest on.
+    pub attribution: Option<String>,
     pub kind: ModelKind,
     /// Whether it is taken when a request names no model and gives what this kind needs.
     pub default: bool,

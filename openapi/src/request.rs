@@ -151,9 +151,13 @@ pub struct OutputRequest {
 }
 
 impl GenerationRequest {
-    /// Reads a request, or finds everything in it that is not of the right type, and every field that is not known.
-    pub fn read(json: Json) -> Result<Self, Vec<FieldError>> {
-        let mut fields = Fields::new(json).map_err(|error| vec![error])?;
+    /// Reads a request, and finds everything in it that is not of the right type, and every field that is not known. Such fields are
+    /// left out of the request.
+    ///
+    /// # Errors
+    /// If it is not an object.
+    pub fn read(json: Json) -> Result<(Self, Vec<FieldError>), FieldError> {
+        let mut fields = Fields::new(json)?;
         let request = Self {
             model: fields.text("model"),
             prompt: fields.text("prompt"),
@@ -190,7 +194,7 @@ impl GenerationRequest {
             deadline_seconds: fields.number("deadline_seconds"),
             on_disconnect: fields.choice("on_disconnect"),
         };
-        fields.finish(request)
+        Ok((request, fields.finish()))
     }
 }
 
@@ -212,7 +216,8 @@ mod tests {
             ..Default::default()
         };
         let text = serde_json::to_vec(&request).unwrap();
-        assert_eq!(GenerationRequest::read(parse(&text).unwrap()), Ok(request));
-        assert_eq!(GenerationRequest::read(parse(b"{}").unwrap()), Ok(GenerationRequest::default()));
+        assert_eq!(GenerationRequest::read(parse(&text).unwrap()), Ok((request, Vec::new())));
+        let nothing = GenerationRequest::read(parse(b"{}").unwrap());
+        assert_eq!(nothing, Ok((GenerationRequest::default(), Vec::new())));
     }
 }

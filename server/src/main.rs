@@ -1,1 +1,14 @@
-fn main() {}
+//! The program `x0`.
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use x0_server::cli::Cli;
+
+/// Pictures and tensors come and go in large pieces, from many threads.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    Cli::parse().run()
+}

@@ -11,7 +11,9 @@ use indicatif::{ProgressBar, ProgressStyle};
 use uuid::Uuid;
 use x0_engine::Job;
 use x0_model::{Library, Model, Picture, Slot, StepError};
-use x0_openapi::{ClassLabel, FieldError, GenerationRequest, ImageFormat, OnDisconnect, Seed};
+use x0_openapi::{
+    ClassLabel, FieldError, GenerationRequest, ImageFormat, Named, NoiseSchedule, OnDisconnect, Seed, TimestepSpacing,
+};
 
 use super::{CommandError, print, remark};
 use crate::picture::encode;
@@ -54,11 +56,11 @@ pub struct Generate {
     #[arg(long, value_name = "NAME")]
     sampler: Option<String>,
     /// How the noise levels are spread over the steps [default: the sampler's]
-    #[arg(long, value_name = "NAME")]
-    noise_schedule: Option<String>,
+    #[arg(long, value_name = "NAME", value_parser = word::<NoiseSchedule>)]
+    noise_schedule: Option<NoiseSchedule>,
     /// How the timesteps are spread [default: the model's]
-    #[arg(long, value_name = "NAME")]
-    timestep_spacing: Option<String>,
+    #[arg(long, value_name = "NAME", value_parser = word::<TimestepSpacing>)]
+    timestep_spacing: Option<TimestepSpacing>,
     /// How much noise DDIM adds at each step, 0 to 1 [default: 0]
     #[arg(long, value_name = "SHARE", allow_negative_numbers = true)]
     eta: Option<f64>,
@@ -131,8 +133,8 @@ impl Generate {
             guidance_scale: self.guidance_scale,
             guidance_rescale: self.guidance_rescale,
             sampler: self.sampler.clone(),
-            noise_schedule: self.noise_schedule.clone(),
-            timestep_spacing: self.timestep_spacing.clone(),
+            noise_schedule: self.noise_schedule,
+            timestep_spacing: self.timestep_spacing,
             eta: self.eta,
             clip_skip: self.clip_skip,
             init_image: self.init_image.as_deref().map(read).transpose()?,
@@ -191,6 +193,12 @@ fn denoise(model: &Model, work: &Work, images: u32, bar: &ProgressBar) -> Result
 fn style() -> ProgressStyle {
     ProgressStyle::with_template("{bar:40} step {pos} of {len}, {msg}, {eta} left")
         .unwrap_or_else(|_| ProgressStyle::default_bar())
+}
+
+/// Reads one word of a closed set.
+fn word<T: Named>(text: &str) -> Result<T, String> {
+    let words = || T::ALL.iter().map(|value| value.name()).collect::<Vec<_>>().join(", ");
+    T::from_name(text).ok_or_else(|| format!("must be one of {}", words()))
 }
 
 /// A file as the server takes it: in base64.

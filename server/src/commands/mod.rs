@@ -6,10 +6,12 @@ use std::process::ExitCode;
 mod generate;
 mod healthcheck;
 mod models;
+mod serve;
 
 pub use generate::Generate;
 pub use healthcheck::Healthcheck;
 pub use models::Models;
+pub use serve::serve;
 
 /// Why a command ended without having done what it was asked for.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -11,7 +11,16 @@ pub(super) struct Checks {
 }
 
 impl Checks {
+    /// Goes on after `errors` were found.
+    pub(super) fn after(errors: Vec<FieldError>) -> Self {
+        Self { errors }
+    }
+
+    /// Remembers what is wrong with a field, unless something is known already: one reason a field is enough.
     pub(super) fn fail(&mut self, field: &str, code: ErrorCode, message: impl Into<String>) {
+        if self.errors.iter().any(|error| error.field == field) {
+            return;
+        }
         self.errors.push(FieldError { field: field.to_owned(), code, message: message.into() });
     }
 

@@ -60,7 +60,17 @@ impl Validator {
     /// Fills in every default, and finds everything that is wrong. It may decode pictures and tokenise prompts, so it is work for
     /// the blocking pool.
     pub fn order(&self, request: &GenerationRequest, answer: &Answer) -> Result<Order, Vec<FieldError>> {
-        let mut checks = Checks::default();
+        self.order_after(Vec::new(), request, answer)
+    }
+
+    /// As [`order`](Self::order), for a request in which `errors` were found when it was read.
+    pub fn order_after(
+        &self,
+        errors: Vec<FieldError>,
+        request: &GenerationRequest,
+        answer: &Answer,
+    ) -> Result<Order, Vec<FieldError>> {
+        let mut checks = Checks::after(errors);
         let general = General::check(&mut checks, request, answer, &self.limits);
         let order = match self.model(&mut checks, request) {
             Some(info) => self.order_of(&mut checks, request, general, info),

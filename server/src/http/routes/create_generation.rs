@@ -78,9 +78,9 @@ pub async fn create_generation(
     }
     let json = body::json(&headers, body, app.body).await?;
     let key = key.map(|key| IdempotencyKey { key, fingerprint: fingerprint(&json) });
-    let request = GenerationRequest::read(json).map_err(|errors| invalid(&app, errors))?;
-    let answer = presumed(&request, &wanted, wait)?;
-    let order = order(&app, request, answer).await?;
+    let read = GenerationRequest::read(json).map_err(|error| invalid(&app, vec![error]))?;
+    let answer = presumed(&read.0, &wanted, wait)?;
+    let order = order(&app, read, answer).await?;
 
     let cancels = order.resolved().on_disconnect == OnDisconnect::Cancel;
     let Accepted { record, replayed } =
@@ -121,10 +121,14 @@ fn presumed(request: &GenerationRequest, wanted: &Wanted, wait: Option<Duration>
 }
 
 /// Checks a request on the blocking pool.
-async fn order(app: &AppState, request: GenerationRequest, answer: Answer) -> Result<Order, ApiError> {
+async fn order(
+    app: &AppState,
+    (request, errors): (GenerationRequest, Vec<FieldError>),
+    answer: Answer,
+) -> Result<Order, ApiError> {
     let _permit = app.checking.acquire().await.map_err(|error| ApiError::internal(&error))?;
     let validator = app.validator.clone();
-    let checked = tokio::task::spawn_blocking(move || validator.order(&request, &answer)).await;
+    let checked = tokio::task::spawn_blocking(move || validator.order_after(errors, &request, &answer)).await;
     checked.map_err(|error| ApiError::internal(&error))?.map_err(|errors| invalid(app, errors))
 }
 

@@ -48,6 +48,9 @@ fn model(app: &AppState, info: &ModelInfo) -> Model {
         object: "model".to_owned(),
         created: app.started.as_second(),
         owned_by: "x0".to_owned(),
+        description: info.description.clone(),
+        license: info.license.clone(),
+        attribution: info.attribution.clone(),
         kind: match info.kind {
             x0_model::ModelKind::Unconditional => ModelKind::Unconditional,
             x0_model::ModelKind::ClassConditional => ModelKind::ClassConditional,

@@ -1,0 +1,329 @@
+//! Settings: as typed ([`ServeArgs`]), then checked and grouped ([`Config`]). No other file reads the environment.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use jiff::SignedDuration;
+
+use crate::http::accept::ConnectionLimits;
+use crate::http::body::BodyLimits;
+use crate::store::MemoryStoreOptions;
+use crate::validate::Limits;
+
+/// Serves pictures over HTTP.
+#[derive(Clone, Debug, clap::Args)]
+pub struct ServeArgs {
+    /// Where to listen; port 0 takes any that is free
+    #[arg(long, value_name = "ADDR:PORT", env = "X0_LISTEN", default_value = "127.0.0.1:8000")]
+    pub listen: SocketAddr,
+    /// A folder of models, besides those that are part of the program: each folder in it with a model_index.json
+    #[arg(long, value_name = "DIR", env = "X0_MODELS")]
+    pub models: Option<PathBuf>,
+    /// A folder for what must outlive the process. It is made if it does not exist; nothing is kept in it yet
+    #[arg(long, value_name = "DIR", env = "X0_DATA_DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// A model for requests that name none; may be given once for each kind of model [default: the embedded ones]
+    #[arg(long = "default-model", value_name = "NAME", env = "X0_DEFAULT_MODEL", value_delimiter = ',')]
+    pub default_models: Vec<String>,
+    #[command(flatten)]
+    pub queue: QueueArgs,
+    #[command(flatten)]
+    pub limits: LimitArgs,
+    #[command(flatten)]
+    pub http: HttpArgs,
+    #[command(flatten)]
+    pub shutdown: ShutdownArgs,
+    #[command(flatten)]
+    pub log: LogArgs,
+}
+
+/// What waits, and what is kept.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Queue and memory")]
+pub struct QueueArgs {
+    /// Generations that may wait and run at once; more are refused with 503
+    #[arg(long, value_name = "COUNT", env = "X0_QUEUE_SIZE", default_value_t = 256)]
+    pub queue_size: usize,
+    /// Finished generations that are remembered
+    #[arg(long, value_name = "COUNT", env = "X0_KEEP_GENERATIONS", default_value_t = 1000)]
+    pub keep_generations: usize,
+    /// Megabytes of pictures that are remembered
+    #[arg(long, value_name = "MEGABYTES", env = "X0_KEEP_MEGABYTES", default_value_t = 256)]
+    pub keep_megabytes: u64,
+    /// How long finished generations are remembered
+    #[arg(long, value_name = "TIME", env = "X0_KEEP_TIME", default_value = "24h", value_parser = duration)]
+    pub keep_time: Duration,
+    /// A model call that takes longer hangs; the server is given up when it takes three times as long
+    #[arg(long, value_name = "TIME", env = "X0_STEP_TIMEOUT", default_value = "5m", value_parser = duration)]
+    pub step_timeout: Duration,
+}
+
+/// What a request may ask for.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Limits of a request")]
+pub struct LimitArgs {
+    /// Images
+    #[arg(long, value_name = "COUNT", env = "X0_MAX_IMAGES", default_value_t = 8)]
+    pub max_images: u32,
+    /// Steps
+    #[arg(long, value_name = "COUNT", env = "X0_MAX_STEPS", default_value_t = 1000)]
+    pub max_steps: u32,
+    /// Pixels of a side
+    #[arg(long, value_name = "PIXELS", env = "X0_MAX_SIDE", default_value_t = 2048)]
+    pub max_side: u32,
+    /// Pixels of an image
+    #[arg(long, value_name = "PIXELS", env = "X0_MAX_PIXELS", default_value_t = 2048 * 2048)]
+    pub max_pixels: u64,
+    /// Images times pixels times steps
+    #[arg(long, value_name = "COUNT", env = "X0_MAX_PIXEL_STEPS", default_value_t = 2_000_000_000)]
+    pub max_pixel_steps: u64,
+    /// guidance_scale
+    #[arg(long, value_name = "SCALE", env = "X0_MAX_GUIDANCE_SCALE", default_value_t = 30.0)]
+    pub max_guidance_scale: f64,
+    /// Characters of a prompt
+    #[arg(long, value_name = "COUNT", env = "X0_MAX_PROMPT_CHARS", default_value_t = 8192)]
+    pub max_prompt_chars: usize,
+    /// deadline_seconds
+    #[arg(long, value_name = "TIME", env = "X0_MAX_DEADLINE", default_value = "1h", value_parser = duration)]
+    pub max_deadline: Duration,
+}
+
+/// What connections may take.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "HTTP")]
+pub struct HttpArgs {
+    /// Open connections; more are refused
+    #[arg(long, value_name = "COUNT", env = "X0_MAX_CONNECTIONS", default_value_t = 4096)]
+    pub max_connections: usize,
+    /// Open event streams; more are refused with 429
+    #[arg(long, value_name = "COUNT", env = "X0_MAX_STREAMS", default_value_t = 1024)]
+    pub max_streams: usize,
+    /// Bytes of a request's body
+    #[arg(long, value_name = "BYTES", env = "X0_MAX_BODY_BYTES", default_value_t = 20 << 20)]
+    pub max_body_bytes: usize,
+    /// For a request's body to arrive
+    #[arg(long, value_name = "TIME", env = "X0_BODY_TIMEOUT", default_value = "30s", value_parser = duration)]
+    pub body_timeout: Duration,
+    /// For a request's head to arrive, and for an idle connection
+    #[arg(long, value_name = "TIME", env = "X0_HEADER_TIMEOUT", default_value = "10s", value_parser = duration)]
+    pub header_timeout: Duration,
+    /// For a client to read what it is sent
+    #[arg(long, value_name = "TIME", env = "X0_WRITE_TIMEOUT", default_value = "20s", value_parser = duration)]
+    pub write_timeout: Duration,
+    /// How long an answer may wait for its picture
+    #[arg(long, value_name = "TIME", env = "X0_MAX_WAIT", default_value = "5m", value_parser = duration)]
+    pub max_wait: Duration,
+}
+
+/// How the server stops.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Shutdown")]
+pub struct ShutdownArgs {
+    /// How long work is still taken after SIGTERM, while /readyz says no; for load balancers
+    #[arg(long, value_name = "TIME", env = "X0_SHUTDOWN_DELAY", default_value = "0s", value_parser = duration)]
+    pub shutdown_delay: Duration,
+    /// How long what was accepted may take to finish after that; what has not by then fails
+    #[arg(long, value_name = "TIME", env = "X0_DRAIN_TIMEOUT", default_value = "25s", value_parser = duration)]
+    pub drain_timeout: Duration,
+}
+
+/// What is logged, on standard error.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Log")]
+pub struct LogArgs {
+    /// The form of a line
+    #[arg(long, value_name = "FORM", env = "X0_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
+    pub log_format: LogFormat,
+    /// What to log: error, warn, info, debug or trace, also by part, as in info,x0::access=warn
+    #[arg(long, value_name = "FILTER", env = "X0_LOG", default_value = "info")]
+    pub log: String,
+}
+
+/// The form of a log line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum LogFormat {
+    /// For people
+    Text,
+    /// For programs
+    Json,
+}
+
+/// Settings that can be served with.
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub listen: SocketAddr,
+    pub models: Option<PathBuf>,
+    pub data_dir: Option<PathBuf>,
+    pub default_models: Vec<String>,
+    pub queue_size: usize,
+    pub step_timeout: Duration,
+    pub store: MemoryStoreOptions,
+    pub limits: Limits,
+    pub connections: ConnectionLimits,
+    pub body: BodyLimits,
+    pub max_streams: usize,
+    pub max_wait: Duration,
+    pub shutdown: ShutdownConfig,
+}
+
+/// How the server stops.
+#[derive(Clone, Copy, Debug)]
+pub struct ShutdownConfig {
+    pub delay: Duration,
+    pub drain: Duration,
+}
+
+/// A setting that cannot be served with.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{flag}: {message}")]
+pub struct ConfigError {
+    pub flag: &'static str,
+    pub message: String,
+}
+
+impl ServeArgs {
+    /// Checks the settings.
+    ///
+    /// # Errors
+    /// The first that cannot be served with.
+    pub fn config(self) -> Result<Config, ConfigError> {
+        let QueueArgs { queue_size, keep_generations, keep_megabytes, keep_time, step_timeout } = self.queue;
+        let http = self.http;
+        for (flag, zero) in [
+            ("--queue-size", queue_size == 0),
+            ("--step-timeout", step_timeout.is_zero()),
+            ("--max-connections", http.max_connections == 0),
+            ("--max-streams", http.max_streams == 0),
+            ("--max-body-bytes", http.max_body_bytes == 0),
+            ("--body-timeout", http.body_timeout.is_zero()),
+            ("--header-timeout", http.header_timeout.is_zero()),
+            ("--write-timeout", http.write_timeout.is_zero()),
+            ("--max-wait", http.max_wait.is_zero()),
+        ] {
+            if zero {
+                return Err(ConfigError { flag, message: "must not be 0".to_owned() });
+            }
+        }
+        let bytes = keep_megabytes
+            .checked_mul(1 << 20)
+            .ok_or_else(|| ConfigError { flag: "--keep-megabytes", message: "is too much".to_owned() })?;
+        Ok(Config {
+            listen: self.listen,
+            models: self.models,
+            data_dir: self.data_dir,
+            default_models: self.default_models,
+            queue_size,
+            step_timeout,
+            store: MemoryStoreOptions { generations: keep_generations, bytes, age: keep_time },
+            limits: self.limits.limits()?,
+            connections: ConnectionLimits {
+                count: http.max_connections,
+                header_timeout: http.header_timeout,
+                write_timeout: http.write_timeout,
+            },
+            body: BodyLimits { bytes: http.max_body_bytes, time: http.body_timeout },
+            max_streams: http.max_streams,
+            max_wait: http.max_wait,
+            shutdown: ShutdownConfig { delay: self.shutdown.shutdown_delay, drain: self.shutdown.drain_timeout },
+        })
+    }
+}
+
+impl LimitArgs {
+    fn limits(self) -> Result<Limits, ConfigError> {
+        for (flag, zero) in [
+            ("--max-images", self.max_images == 0),
+            ("--max-steps", self.max_steps == 0),
+            ("--max-side", self.max_side == 0),
+            ("--max-pixels", self.max_pixels == 0),
+            ("--max-pixel-steps", self.max_pixel_steps == 0),
+            ("--max-prompt-chars", self.max_prompt_chars == 0),
+            ("--max-deadline", self.max_deadline.as_secs() == 0),
+        ] {
+            if zero {
+                return Err(ConfigError { flag, message: "must not be 0".to_owned() });
+            }
+        }
+        if !(self.max_guidance_scale.is_finite() && self.max_guidance_scale >= 1.0) {
+            return Err(ConfigError { flag: "--max-guidance-scale", message: "must be at least 1".to_owned() });
+        }
+        Ok(Limits {
+            images: self.max_images,
+            side: self.max_side,
+            pixels: self.max_pixels,
+            steps: self.max_steps,
+            pixel_steps: self.max_pixel_steps,
+            guidance_scale: self.max_guidance_scale,
+            prompt_chars: self.max_prompt_chars,
+            deadline_seconds: self.max_deadline.as_secs_f64(),
+            ..Limits::default()
+        })
+    }
+}
+
+/// Reads a time such as `10s`, `2m 30s`, `1h`, or a number of seconds.
+fn duration(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse::<f64>().ok().filter(|seconds| *seconds >= 0.0);
+    let read = match seconds {
+        Some(seconds) => Duration::try_from_secs_f64(seconds).ok(),
+        None => text.parse::<SignedDuration>().ok().and_then(|duration| duration.try_into().ok()),
+    };
+    read.filter(|duration| *duration <= LONGEST).ok_or_else(|| "must be a time such as 10s, 2m or 1h".to_owned())
+}
+
+/// Ten years: more is a slip, and could not be added to the clock.
+const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Line {
+        #[command(flatten)]
+        serve: ServeArgs,
+    }
+
+    fn config(line: &str) -> Result<Config, String> {
+        let line = Line::try_parse_from(["x0"].into_iter().chain(line.split_whitespace()));
+        line.map_err(|error| error.to_string())?.serve.config().map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn the_defaults_are_those_of_the_parts() {
+        let config = config("").unwrap();
+        assert_eq!(format!("{:?}", config.limits), format!("{:?}", Limits::default()));
+        assert_eq!(format!("{:?}", config.connections), format!("{:?}", ConnectionLimits::default()));
+        assert_eq!(config.listen.to_string(), "127.0.0.1:8000");
+    }
+
+    #[test]
+    fn settings_that_cannot_be_served_with_are_refused() {
+        for (line, message) in [
+            ("--queue-size 0", "--queue-size: must not be 0"),
+            ("--header-timeout 0", "--header-timeout: must not be 0"),
+            ("--max-guidance-scale NaN", "--max-guidance-scale: must be at least 1"),
+            ("--keep-megabytes 18446744073709551615", "--keep-megabytes: is too much"),
+        ] {
+            assert_eq!(config(line).unwrap_err(), message);
+        }
+        for line in ["--listen nowhere", "--max-images -1", "--drain-timeout soon", "--log-format xml"] {
+            assert!(config(line).is_err(), "{line}");
+        }
+    }
+
+    #[test]
+    fn times_are_written_as_people_write_them() {
+        for (text, millis) in
+            [("10s", 10_000), ("2m 30s", 150_000), ("1h", 3_600_000), ("0", 0), ("0.5", 500), ("250ms", 250)]
+        {
+            assert_eq!(duration(text), Ok(Duration::from_millis(millis)), "{text}");
+        }
+        for text in ["", "-1s", "-1", "NaN", "inf", "1e300", "soon", "99999999h"] {
+            assert!(duration(text).is_err(), "{text}");
+        }
+    }
+}

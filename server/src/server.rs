@@ -1,0 +1,164 @@
+//! A running server: the engine, the store and HTTP, put together and taken apart again.
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use metrics_exporter_prometheus::BuildError;
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use x0_engine::{Denoiser, Engine, EngineOptions, SpawnError};
+use x0_model::Picture;
+
+use crate::app::{App, AppState};
+use crate::catalog::Catalog;
+use crate::config::{Config, ShutdownConfig};
+use crate::generation::{Generations, Inboxes, Outlet};
+use crate::http::{accept, router};
+use crate::metrics::Metrics;
+use crate::shutdown::{Lifecycle, Stage};
+use crate::store::MemoryStore;
+use crate::validate::{Validator, Work};
+
+/// How long connections may take to close when the rest has ended, and the engine to notice that it should.
+const CLOSING: Duration = Duration::from_secs(5);
+/// Requests with pictures in them that are checked at once.
+const CHECKING: usize = 16;
+/// How often the histograms are folded.
+const UPKEEP: Duration = Duration::from_secs(5);
+
+/// A server that listens.
+#[derive(Debug)]
+pub struct Server {
+    address: SocketAddr,
+    app: AppState,
+    engine: Engine<Work>,
+    connections: JoinHandle<()>,
+    shutdown: ShutdownConfig,
+}
+
+/// Why a server could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("{address}: {source}")]
+    Listen { address: SocketAddr, source: io::Error },
+    #[error("the engine: {0}")]
+    Engine(String),
+    #[error("the metrics: {0}")]
+    Metrics(#[from] BuildError),
+}
+
+impl Server {
+    /// Starts the engine with the denoiser that `make_denoiser` makes on its thread, and listens.
+    ///
+    /// # Errors
+    /// If the address cannot be listened on, or the engine cannot be started.
+    pub async fn start<D, E>(
+        config: Config,
+        catalog: Arc<dyn Catalog>,
+        make_denoiser: impl FnOnce() -> Result<D, E> + Send + 'static,
+    ) -> Result<Self, StartError>
+    where
+        D: Denoiser<Work = Work, Picture = Picture>,
+        E: std::fmt::Display + Send + 'static,
+    {
+        let listener = listen(config.listen).await?;
+        let address = listener.local_addr().map_err(|source| StartError::Listen { address: config.listen, source })?;
+        let metrics = Metrics::new()?;
+        let inboxes = Arc::new(Inboxes::default());
+        let outlet = Outlet::new(inboxes.clone(), metrics.clone());
+        let options = EngineOptions { max_jobs: config.queue_size, ..EngineOptions::default() };
+        let engine = Engine::spawn(options, make_denoiser, outlet).map_err(|error| StartError::Engine(told(&error)))?;
+        let store = Arc::new(MemoryStore::new(config.store));
+        let app = AppState::new(App {
+            generations: Generations::new(store, engine.handle(), inboxes.clone(), metrics.clone()),
+            validator: Validator::new(catalog, config.default_models, config.limits),
+            checking: Semaphore::new(CHECKING),
+            engine: engine.handle(),
+            inboxes,
+            metrics: metrics.clone(),
+            lifecycle: Lifecycle::new(),
+            streams: Arc::new(Semaphore::new(config.max_streams)),
+            body: config.body,
+            max_wait: config.max_wait,
+            step_timeout: config.step_timeout,
+            started: Timestamp::now(),
+        });
+        let serving =
+            accept::serve(listener, router::router(app.clone()), config.connections, app.lifecycle.clone(), metrics);
+        let connections = tokio::spawn(serving);
+        Ok(Self { address, app, engine, connections, shutdown: config.shutdown })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves until `stop` comes, then stops in order: no longer ready; no longer listening; what was accepted is finished, or fails
+    /// when the time for it is over; event streams end; connections close.
+    pub async fn run_until(self, stop: impl Future<Output = ()>) {
+        let upkeep = tokio::spawn(upkeep(self.app.metrics.clone()));
+        stop.await;
+        let ShutdownConfig { delay, drain } = self.shutdown;
+        let lifecycle = self.app.lifecycle.clone();
+
+        tracing::info!(delay_seconds = delay.as_secs_f64(), "stopping: not ready any more");
+        lifecycle.advance(Stage::Leaving);
+        tokio::time::sleep(delay).await;
+
+        tracing::info!(drain_seconds = drain.as_secs_f64(), "stopping: finishing what was accepted");
+        lifecycle.advance(Stage::Draining);
+        self.app.engine.drain(Instant::now() + drain);
+        let handed_over = self.app.generations.clone();
+        if timeout(drain + CLOSING, async move { handed_over.settled().await }).await.is_err() {
+            tracing::warn!("stopping: a model call did not end in time");
+        }
+
+        lifecycle.advance(Stage::Closing);
+        if timeout(CLOSING, self.connections).await.is_err() {
+            tracing::warn!("stopping: connections were still open");
+        }
+        upkeep.abort();
+        end(self.engine).await;
+        tracing::info!("stopped");
+    }
+}
+
+async fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
+    TcpListener::bind(address).await.map_err(|source| StartError::Listen { address, source })
+}
+
+async fn upkeep(metrics: Metrics) {
+    let mut interval = tokio::time::interval(UPKEEP);
+    loop {
+        interval.tick().await;
+        metrics.upkeep();
+    }
+}
+
+/// Waits for the engine's thread, on a thread of its own: a model call that hangs must not keep the process.
+async fn end(engine: Engine<Work>) {
+    let (told, ended) = tokio::sync::oneshot::channel();
+    std::thread::spawn(move || {
+        engine.join();
+        // Nobody waits any more when it took too long.
+        let _ = told.send(());
+    });
+    if timeout(CLOSING, ended).await.is_err() {
+        tracing::warn!("stopping: the engine's thread is left behind");
+    }
+}
+
+fn told<E: std::fmt::Display>(error: &SpawnError<E>) -> String {
+    match error {
+        SpawnError::Thread(source) => format!("its thread could not be started: {source}"),
+        SpawnError::Denoiser(source) => format!("the denoiser could not be made: {source}"),
+        SpawnError::Panicked => "making the denoiser panicked".to_owned(),
+    }
+}
