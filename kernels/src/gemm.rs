@@ -42,34 +42,62 @@ impl PackedWeights {
         taps: usize,
         depth: usize,
         columns: usize,
-        weight: impl Fn(usize, usize, usize) -> f32,
+        weight: impl Fn(usize, usize, usize) -> f32 + Sync,
     ) -> Self {
+        let mut packed = Self::zeros(isa, taps, depth, columns);
+        let vectors = packed.vectors;
+        packed.fill_panels(|panel, lines| {
+            for (n, line) in lines.iter_mut().enumerate() {
+                let (tap, k, first) =
+                    (n / vectors / depth, n / vectors % depth, (panel * vectors + n % vectors) * LANES);
+                for (i, x) in line.0.iter_mut().enumerate().take(columns.saturating_sub(first)) {
+                    *x = weight(tap, k, first + i);
+                }
+            }
+        });
+        packed
+    }
+
+    /// The packed form of `transform`, applied to all taps of each input and output: from sixteen columns of the taps of
+    /// `self` to sixteen columns of `taps` others.
+    pub(crate) fn transformed(
+        &self,
+        isa: Isa,
+        taps: usize,
+        transform: impl Fn(&[[f32; LANES]], &mut [[f32; LANES]]) + Sync,
+    ) -> Self {
+        let mut packed = Self::zeros(isa, taps, self.depth, self.columns);
+        debug_assert_eq!(packed.vectors, self.vectors, "both are packed for the same instruction set");
+        let step = self.depth * self.vectors;
+        packed.fill_panels(|panel, lines| {
+            let own = &self.lines[panel * self.taps * step..(panel + 1) * self.taps * step];
+            let (mut from, mut to) = (vec![[0.0; LANES]; self.taps], vec![[0.0; LANES]; taps]);
+            for at in 0..step {
+                for (tap, x) in from.iter_mut().enumerate() {
+                    *x = own[tap * step + at].0;
+                }
+                transform(&from, &mut to);
+                for (tap, x) in to.iter().enumerate() {
+                    lines[tap * step + at].0 = *x;
+                }
+            }
+        });
+        packed
+    }
+
+    fn zeros(isa: Isa, taps: usize, depth: usize, columns: usize) -> Self {
         let vectors = match isa {
             Isa::Avx512 if columns > LANES => 2,
             Isa::Avx512 | Isa::Avx2 | Isa::Portable => 1,
         };
-        let width = vectors * LANES;
-        let mut lines = Vec::with_capacity(columns.div_ceil(width) * taps * depth * vectors);
-        for panel in 0..columns.div_ceil(width) {
-            for tap in 0..taps {
-                for k in 0..depth {
-                    for v in 0..vectors {
-                        let first = panel * width + v * LANES;
-                        lines.push(Line(std::array::from_fn(|i| {
-                            if first + i < columns { weight(tap, k, first + i) } else { 0.0 }
-                        })));
-                    }
-                }
-            }
-        }
+        let lines = vec![Line([0.0; LANES]); columns.div_ceil(vectors * LANES) * taps * depth * vectors];
         Self { lines, isa, vectors, taps, depth, columns }
     }
 
-    /// The element that was packed for a tap, an input and an output.
-    pub(crate) fn get(&self, tap: usize, k: usize, column: usize) -> f32 {
-        let width = self.vectors * LANES;
-        let line = ((column / width * self.taps + tap) * self.depth + k) * self.vectors + column % width / LANES;
-        self.lines[line].0[column % LANES]
+    /// Calls `fill` with the number and the lines of each panel.
+    fn fill_panels(&mut self, fill: impl Fn(usize, &mut [Line]) + Sync + Send) {
+        let size = self.taps * self.depth * self.vectors;
+        pool::for_each_chunk(&mut self.lines, size.max(1), fill);
     }
 
     /// Vectors of a panel's row.
@@ -77,9 +105,9 @@ impl PackedWeights {
         self.vectors
     }
 
-    /// The rows of a panel, one after the other.
-    pub(crate) fn panel(&self, panel: usize) -> *const f32 {
-        self.lines[panel * self.taps * self.depth * self.vectors..].as_ptr().cast()
+    /// The rows of a panel from the first of `tap` on, one after the other.
+    pub(crate) fn panel(&self, panel: usize, tap: usize) -> *const f32 {
+        self.lines[(panel * self.taps + tap) * self.depth * self.vectors..].as_ptr().cast()
     }
 }
 

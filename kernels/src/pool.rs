@@ -44,15 +44,6 @@ pub(crate) fn for_each(tasks: usize, f: impl Fn(usize) + Sync + Send) {
     });
 }
 
-/// What `f` gives for `0..tasks`, in order.
-pub(crate) fn map<R: Send>(tasks: usize, f: impl Fn(usize) -> R + Sync + Send) -> Vec<R> {
-    let run = || (0..tasks).into_par_iter().with_max_len(1).map(f).collect();
-    match rayon::current_thread_index() {
-        Some(_) => run(),
-        None => pool().install(run),
-    }
-}
-
 /// Calls `f` with the number of each chunk of `size` elements and the chunk.
 pub(crate) fn for_each_chunk<T: Send>(values: &mut [T], size: usize, f: impl Fn(usize, &mut [T]) + Sync + Send) {
     inside(|| values.par_chunks_mut(size).enumerate().with_max_len(1).for_each(|(i, chunk)| f(i, chunk)));

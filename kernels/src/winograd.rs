@@ -34,10 +34,10 @@ const G: [[f64; 3]; IN] = [
     [0.0, 0.0, 1.0],
 ];
 
-/// A 3×3 filter bank, transformed and packed: one matrix for each of the 36 positions.
+/// A 3×3 filter bank, transformed: instead of nine taps it has one matrix for each of the 36 positions.
 #[derive(Debug)]
 pub(crate) struct Winograd {
-    positions: Vec<PackedWeights>,
+    positions: PackedWeights,
     isa: Isa,
     inputs: usize,
     outputs: usize,
@@ -46,15 +46,14 @@ pub(crate) struct Winograd {
 impl Winograd {
     /// `filters` has nine taps, the rows of the 3×3 filter one after the other.
     pub(crate) fn new(isa: Isa, filters: &PackedWeights) -> Self {
-        let (inputs, outputs) = (filters.depth, filters.columns);
-        let transformed = |position: usize, k: usize, column: usize| {
-            let (y, x) = (position / IN, position % IN);
-            let row = |r: usize| (0..3).map(|c| G[x][c] * f64::from(filters.get(r * 3 + c, k, column))).sum::<f64>();
-            (0..3).map(|r| G[y][r] * row(r)).sum::<f64>() as f32
-        };
-        let pack =
-            |position| PackedWeights::new(isa, 1, inputs, outputs, |_, k, column| transformed(position, k, column));
-        Self { positions: pool::map(POSITIONS, pack), isa, inputs, outputs }
+        let positions = filters.transformed(isa, POSITIONS, |filter, out| {
+            for (lane, position, sum) in
+                (0..LANES).flat_map(|lane| transform_filter(filter, lane).map(move |(p, x)| (lane, p, x)))
+            {
+                out[position][lane] = sum;
+            }
+        });
+        Self { positions, isa, inputs: filters.depth, outputs: filters.columns }
     }
 
     /// Convolves `batch` images of `map` into `out`, `(batch, height, width, out)`.
@@ -85,6 +84,17 @@ impl Winograd {
             });
         }
     }
+}
+
+/// `G g Gᵀ` of one lane of a filter: the 36 positions and their numbers, computed in float64.
+fn transform_filter(filter: &[[f32; LANES]], lane: usize) -> impl Iterator<Item = (usize, f32)> {
+    let mut half = [[0.0; 3]; IN];
+    for (y, row) in half.iter_mut().enumerate() {
+        for (x, sum) in row.iter_mut().enumerate() {
+            *sum = (0..3).map(|r| G[y][r] * f64::from(filter[r * 3 + x][lane])).sum::<f64>();
+        }
+    }
+    (0..POSITIONS).map(move |p| (p, (0..3).map(|c| G[p % IN][c] * half[p / IN][c]).sum::<f64>() as f32))
 }
 
 /// The image, and the row and column of the first output pixel, of a tile.
@@ -210,7 +220,7 @@ impl Kernel for Output<'_> {
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
         let mut sums = Scratch::take(POSITIONS * TASK_TILES * TASK_COLUMNS);
-        let vectors = self.layer.positions[0].vectors();
+        let vectors = self.layer.positions.vectors();
         // SAFETY: the caller's promise is passed on.
         unsafe {
             match (vectors, S::TILE_ROWS) {
@@ -239,9 +249,9 @@ impl Output<'_> {
     unsafe fn multiply<S: Simd, const ROWS: usize, const VECTORS: usize>(&self, sums: &mut [f32]) {
         let stride = self.layer.inputs.next_multiple_of(LANES);
         let width = VECTORS * LANES;
-        for (position, weights) in self.layer.positions.iter().enumerate() {
+        for position in 0..POSITIONS {
             for column in (0..self.columns.len()).step_by(width) {
-                let panel = weights.panel((self.columns.start + column) / width);
+                let panel = self.layer.positions.panel((self.columns.start + column) / width, position);
                 for first in (0..self.tiles.len()).step_by(ROWS) {
                     let tile = |i: usize| (self.tiles.start + first + i).min(self.tiles.end - 1);
                     let row = |i: usize| self.transformed[(position * self.block + tile(i)) * stride..].as_ptr();
