@@ -1,11 +1,8 @@
 //! What holds for every stream of commands.
 
-mod support;
-mod witness;
-
+use crate::support::{Act, Place, Simulation, count, key, options};
+use crate::witness::Witness;
 use proptest::prelude::*;
-use support::{Act, Place, Simulation, count, key, options};
-use witness::Witness;
 use x0_engine::{FailureCode, ImageId, Job, JobId, Policy, Priority, SchedulerOptions, Tenant};
 
 const CASES: u32 = 1_000;
@@ -98,7 +95,7 @@ fn job(id: u128, wish: &Wish, simulation: &Simulation) -> Job<()> {
         images: count(wish.images),
         deadline: wish.deadline.map(|after| simulation.at(simulation.seconds() + after)),
         preview_every: Some(count(3)),
-        ..support::job(id, wish.steps, wish.rows)
+        ..crate::support::job(id, wish.steps, wish.rows)
     }
 }
 

@@ -1,5 +1,4 @@
 //! Runs a scheduler in virtual time.
-#![allow(dead_code, unreachable_pub, reason = "each test crate uses its part of this module")]
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
@@ -12,30 +11,30 @@ use x0_engine::{
 };
 
 /// Seconds of a call, by its rows.
-pub type Cost = fn(f64) -> f64;
+pub(crate) type Cost = fn(f64) -> f64;
 
 /// Where an image fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Place {
+pub(crate) enum Place {
     Admit,
     Step(u32),
     Decode,
 }
 
 /// A scheduler, and a device that exists in virtual time only.
-pub struct Simulation {
-    pub scheduler: Scheduler,
-    pub now: Instant,
+pub(crate) struct Simulation {
+    pub(crate) scheduler: Scheduler,
+    pub(crate) now: Instant,
     start: Instant,
     cost: Box<dyn Fn(f64) -> f64>,
     /// What decoding a picture takes.
-    pub decode: Duration,
-    pub faults: BTreeMap<(ImageId, Place), FailureCode>,
+    pub(crate) decode: Duration,
+    pub(crate) faults: BTreeMap<(ImageId, Place), FailureCode>,
 }
 
 /// What was done in one turn.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Act {
+pub(crate) enum Act {
     Rest,
     Retire(Vec<JobId>),
     Admit(Vec<ImageId>),
@@ -44,15 +43,15 @@ pub enum Act {
 }
 
 #[derive(Clone, Debug)]
-pub struct Turn {
-    pub act: Act,
-    pub failed: Vec<ImageId>,
-    pub transitions: Vec<(JobId, Transition)>,
+pub(crate) struct Turn {
+    pub(crate) act: Act,
+    pub(crate) failed: Vec<ImageId>,
+    pub(crate) transitions: Vec<(JobId, Transition)>,
 }
 
 impl Simulation {
     /// The scheduler knows what calls of so many rows cost with model m at sides 8 and 16, and has to learn the rest.
-    pub fn new(options: SchedulerOptions, cost: impl Fn(f64) -> f64 + 'static, known: &[u32]) -> Self {
+    pub(crate) fn new(options: SchedulerOptions, cost: impl Fn(f64) -> f64 + 'static, known: &[u32]) -> Self {
         let start = Instant::now();
         let mut costs = CostCurve::new();
         for (rows, side) in known.iter().flat_map(|rows| [(rows, 8), (rows, 16)]) {
@@ -69,16 +68,16 @@ impl Simulation {
         }
     }
 
-    pub fn seconds(&self) -> f64 {
+    pub(crate) fn seconds(&self) -> f64 {
         (self.now - self.start).as_secs_f64()
     }
 
-    pub fn at(&self, seconds: f64) -> Instant {
+    pub(crate) fn at(&self, seconds: f64) -> Instant {
         self.start + Duration::from_secs_f64(seconds)
     }
 
     /// Plans, carries out and applies, and lets the time pass that it took.
-    pub fn turn(&mut self) -> Turn {
+    pub(crate) fn turn(&mut self) -> Turn {
         let mut transitions = self.scheduler.notices(self.now);
         let plan = self.scheduler.plan(self.now);
         let mut outcome = Outcome::default();
@@ -114,20 +113,20 @@ impl Simulation {
 }
 
 /// How much more a row of this side costs than one of side 8.
-pub fn area(side: u32) -> f64 {
+pub(crate) fn area(side: u32) -> f64 {
     f64::from(side * side) / 64.0
 }
 
-pub fn key(model: &str, side: u32) -> BatchKey {
+pub(crate) fn key(model: &str, side: u32) -> BatchKey {
     BatchKey { model: model.into(), height: side, width: side }
 }
 
-pub fn count(n: u32) -> NonZeroU32 {
+pub(crate) fn count(n: u32) -> NonZeroU32 {
     NonZeroU32::new(n).expect("a count is at least one")
 }
 
 /// A job of one image, of tenant 0.
-pub fn job(id: u128, steps: u32, rows: u32) -> Job<()> {
+pub(crate) fn job(id: u128, steps: u32, rows: u32) -> Job<()> {
     Job {
         id: JobId(id),
         key: key("m", 8),
@@ -142,19 +141,19 @@ pub fn job(id: u128, steps: u32, rows: u32) -> Job<()> {
     }
 }
 
-pub fn options(max_rows: u32, max_slots: u32) -> SchedulerOptions {
+pub(crate) fn options(max_rows: u32, max_slots: u32) -> SchedulerOptions {
     SchedulerOptions { max_rows: count(max_rows), max_slots: count(max_slots), ..SchedulerOptions::default() }
 }
 
 /// Numbers that are the same on every run (xorshift64*, Vigna 2016).
-pub struct Random(u64);
+pub(crate) struct Random(u64);
 
 impl Random {
-    pub fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
     }
 
-    pub fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
         self.0 ^= self.0 >> 27;
@@ -162,7 +161,7 @@ impl Random {
     }
 
     /// Uniform in [0, 1).
-    pub fn unit(&mut self) -> f64 {
+    pub(crate) fn unit(&mut self) -> f64 {
         (self.next() >> 11) as f64 / (1u64 << 53) as f64
     }
 }

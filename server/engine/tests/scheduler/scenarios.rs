@@ -18,12 +18,9 @@
 //!             so many, or until nothing is to be done
 //! ```
 
-mod scenario;
-mod support;
-
 use std::{env, fs};
 
-use scenario::Scenario;
+use crate::script::Scenario;
 
 #[test]
 fn scenarios_go_as_written() {
