@@ -11,6 +11,30 @@ fn zip(a: [f32; LANES], b: [f32; LANES], f: impl Fn(f32, f32) -> f32) -> [f32; L
     std::array::from_fn(|i| f(a[i], b[i]))
 }
 
+/// `a * b + c`, rounded once.
+///
+/// Where the compiler may use the processor's instruction, that is it. Elsewhere `f32::mul_add` is a slow routine; this takes
+/// a few float64 operations: the product is exact in float64, the sum is rounded to odd, and rounding that to float32 is as if
+/// the exact sum had been rounded (Boldo and Melquiond 2008: 53 bits are more than 24 + 1).
+#[inline(always)]
+fn fused_multiply_add(a: f32, b: f32, c: f32) -> f32 {
+    if cfg!(any(target_feature = "fma", target_arch = "aarch64")) {
+        return a.mul_add(b, c);
+    }
+    let (product, c) = (f64::from(a) * f64::from(b), f64::from(c));
+    let sum = product + c;
+    // The exact error of the sum (Knuth's TwoSum). It is NaN where the sum is not finite.
+    let from_c = sum - product;
+    let error = (product - (sum - from_c)) + (c - from_c);
+    let bits = sum.to_bits();
+    let odd = bits & 1 == 1;
+    // One step towards the exact value when it lies away from zero, one step back otherwise.
+    let away = (error > 0.0) == (sum > 0.0);
+    let neighbour = if away { bits.wrapping_add(1) } else { bits.wrapping_sub(1) };
+    let inexact = error.abs() > 0.0;
+    f64::from_bits(if inexact && !odd { neighbour } else { bits }) as f32
+}
+
 // SAFETY: no method needs an instruction set, and memory is touched through the given pointers alone.
 unsafe impl Simd for Portable {
     type V = [f32; LANES];
@@ -35,7 +59,7 @@ unsafe impl Simd for Portable {
 
     #[inline(always)]
     unsafe fn fma(a: Self::V, b: Self::V, c: Self::V) -> Self::V {
-        std::array::from_fn(|i| a[i].mul_add(b[i], c[i]))
+        std::array::from_fn(|i| fused_multiply_add(a[i], b[i], c[i]))
     }
 
     #[inline(always)]
@@ -86,5 +110,28 @@ unsafe impl Simd for Portable {
     #[inline(always)]
     unsafe fn to_array(a: Self::V) -> [f32; LANES] {
         a
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::fused_multiply_add;
+    use proptest::prelude::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(200_000))]
+
+        #[test]
+        fn rounds_once(a in any::<f32>(), b in any::<f32>(), c in any::<f32>()) {
+            prop_assert_eq!(fused_multiply_add(a, b, c).to_bits(), a.mul_add(b, c).to_bits());
+        }
+
+        /// Products and summands of like size, where rounding twice would show.
+        #[test]
+        fn rounds_once_near_ties(a in 1u32..1 << 24, b in 1u32..1 << 24, c in 0u32..1 << 24, shift in 0i32..50, minus: bool) {
+            let (a, b) = (a as f32, b as f32);
+            let c = c as f32 * 2f32.powi(shift) * if minus { -1.0 } else { 1.0 };
+            prop_assert_eq!(fused_multiply_add(a, b, c).to_bits(), a.mul_add(b, c).to_bits());
+        }
     }
 }
