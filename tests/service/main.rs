@@ -3,6 +3,7 @@
 mod batching;
 mod command_line;
 mod events;
+mod goldens;
 mod operations;
 mod pictures;
 mod shutdown;

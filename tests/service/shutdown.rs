@@ -17,7 +17,7 @@ async fn an_idle_server_ends_at_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn open_event_streams_do_not_hold_it_up() {
-    let server = Server::start();
+    let server = Server::start_with(&["--drain-timeout", "1s"]);
     let finished = json!({"class_label": "shirt", "steps": 1});
     server.picture(&finished).await;
     let mut streams = Vec::new();
@@ -34,7 +34,7 @@ async fn open_event_streams_do_not_hold_it_up() {
         }
         last
     });
-    let status = tokio::task::block_in_place(|| server.terminate(Duration::from_secs(60)));
+    let status = tokio::task::block_in_place(|| server.terminate(GRACE));
     assert_eq!(status.code(), Some(0));
     for last in reading.await.unwrap() {
         let last = last.expect("every stream is told something");
