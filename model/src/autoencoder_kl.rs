@@ -86,8 +86,7 @@ impl AutoencoderKL {
 
     /// Of tiles of latents and of pictures.
     fn tile_sizes(&self) -> (usize, usize) {
-        let sample = self.config.sample_size.height;
-        ((sample / self.config.scale()).max(1), sample)
+        (self.config.tile_size(), self.config.sample_size.height)
     }
 
     fn distribution(&self, parameters: &Tensor) -> Result<DiagonalGaussian> {

@@ -89,7 +89,7 @@ fn encoder(weights: &Weights, config: &AutoencoderTinyConfig) -> Loaded<Vec<Laye
         let options = if i == 0 { Conv2dOptions::padded(1) } else { halving };
         layers.push(conv(&weights.at(layers.len()), if i == 0 { channels } else { to }, to, options)?);
         for _ in 0..blocks {
-            layers.push(Block::new(&weights.at(layers.len()), to, config.act_fn)?);
+            layers.push(Layer::Block(Block::new(&weights.at(layers.len()), to, config.act_fn)?));
         }
         channels = to;
     }
@@ -105,7 +105,7 @@ fn decoder(weights: &Weights, config: &AutoencoderTinyConfig) -> Loaded<Vec<Laye
     let mut place = 2;
     for (i, &(&blocks, &channels)) in stages.iter().enumerate() {
         for _ in 0..blocks {
-            layers.push(Block::new(&weights.at(place), channels, config.act_fn)?);
+            layers.push(Layer::Block(Block::new(&weights.at(place), channels, config.act_fn)?));
             place += 1;
         }
         let last = i + 1 == stages.len();
@@ -122,11 +122,11 @@ fn decoder(weights: &Weights, config: &AutoencoderTinyConfig) -> Loaded<Vec<Laye
 }
 
 impl Block {
-    fn new(weights: &Weights, channels: usize, activation: Activation) -> Loaded<Layer> {
+    fn new(weights: &Weights, channels: usize, activation: Activation) -> Loaded<Self> {
         let conv = |i| conv2d(&weights.at("conv").at(i), channels, channels, 3, Conv2dOptions::padded(1));
         // The last activation is on the sum, and is always this one.
         let convs = [conv(0)?.then(activation), conv(2)?.then(activation), conv(4)?.then(Activation::Relu)];
-        Ok(Layer::Block(Self { convs }))
+        Ok(Self { convs })
     }
 
     fn forward(&self, x: &Tensor) -> Result<Tensor> {

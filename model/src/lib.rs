@@ -15,6 +15,7 @@ mod model;
 mod picture;
 mod pixel;
 mod request;
+mod stable_diffusion;
 
 pub mod autoencoder_kl;
 pub mod autoencoder_tiny;

@@ -1,6 +1,7 @@
 //! The models that there are: those of a folder and those compiled into the program.
 
 mod blueprint;
+pub(crate) mod defaults;
 pub(crate) mod description;
 mod embedded;
 
@@ -14,7 +15,7 @@ use crate::info::ModelInfo;
 use crate::model::Model;
 use crate::request::{Cost, Request, RequestError};
 
-pub(crate) use blueprint::Blueprint;
+pub(crate) use blueprint::{Blueprint, Index};
 
 const INDEX: &str = "model_index.json";
 
@@ -23,6 +24,8 @@ const INDEX: &str = "model_index.json";
 pub struct Library {
     entries: Vec<Entry>,
     problems: Vec<(String, String)>,
+    /// In bytes.
+    memory_limit: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -40,7 +43,16 @@ impl Library {
     /// # Errors
     /// If `models` cannot be listed.
     pub fn open(models: Option<&Path>) -> Result<Self, LoadError> {
-        let mut library = Self { entries: Vec::new(), problems: Vec::new() };
+        Self::open_within(models, None)
+    }
+
+    /// [`Self::open`] on a machine with so many bytes of memory: requests that cannot fit are refused by [`Self::plan`], and large
+    /// pictures are decoded in tiles where they do not fit as a whole.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_within(models: Option<&Path>, memory_limit: Option<u64>) -> Result<Self, LoadError> {
+        let mut library = Self { entries: Vec::new(), problems: Vec::new(), memory_limit };
         for (name, files) in embedded::MODELS {
             library.add(name, &Folder::embedded(files), true);
         }
@@ -55,7 +67,7 @@ impl Library {
             self.problems.push((name.to_owned(), "another model has this name".to_owned()));
             return;
         }
-        match Blueprint::read(name, folder, embedded) {
+        match Blueprint::read(name, folder, embedded, self.memory_limit) {
             Ok(blueprint) => self.entries.push(Entry { blueprint, model: OnceLock::new(), loading: Mutex::new(()) }),
             Err(error) => self.problems.push((name.to_owned(), error.to_string())),
         }

@@ -1,5 +1,7 @@
 //! A model with its weights, and the state of the images that it makes.
 
+use std::sync::Arc;
+
 use crate::error::{LoadError, StepError};
 use crate::info::ModelInfo;
 use crate::library::Blueprint;
@@ -7,6 +9,7 @@ use crate::picture::Picture;
 use crate::pixel::{PixelPipeline, PixelSlot};
 use crate::request::Request;
 use crate::sampler::SamplerState;
+use crate::stable_diffusion::{StableDiffusionPipeline, StableDiffusionSlot};
 
 /// A model with its weights. It does not change: many threads may share it.
 #[derive(Debug)]
@@ -16,7 +19,8 @@ pub struct Model {
 
 #[derive(Debug)]
 enum Pipeline {
-    Pixel(PixelPipeline),
+    Pixel(Box<PixelPipeline>),
+    StableDiffusion(Box<StableDiffusionPipeline>),
 }
 
 /// One image on its way from noise to picture: its sample, what its sampler remembers, its random numbers, its condition.
@@ -28,7 +32,8 @@ pub struct Slot {
 
 #[derive(Debug)]
 enum SlotKind {
-    Pixel(PixelSlot),
+    Pixel(Box<PixelSlot>),
+    StableDiffusion(Box<StableDiffusionSlot>),
 }
 
 /// Where a slot stood in the model call that was just made.
@@ -57,7 +62,10 @@ pub enum PreviewDecoder {
 impl Model {
     pub(crate) fn load(blueprint: &Blueprint) -> Result<Self, LoadError> {
         let pipeline = match blueprint {
-            Blueprint::Pixel(blueprint) => Pipeline::Pixel(PixelPipeline::load(blueprint)?),
+            Blueprint::Pixel(blueprint) => Pipeline::Pixel(Box::new(PixelPipeline::load(blueprint)?)),
+            Blueprint::StableDiffusion(blueprint) => {
+                Pipeline::StableDiffusion(Box::new(StableDiffusionPipeline::load(Arc::clone(blueprint))?))
+            }
         };
         Ok(Self { pipeline })
     }
@@ -66,6 +74,7 @@ impl Model {
     pub fn info(&self) -> &ModelInfo {
         match &self.pipeline {
             Pipeline::Pixel(pipeline) => pipeline.blueprint().info(),
+            Pipeline::StableDiffusion(pipeline) => pipeline.blueprint().info(),
         }
     }
 
@@ -75,7 +84,8 @@ impl Model {
     /// If the model cannot serve the request; [`crate::Library::plan`] says so beforehand.
     pub fn begin(&self, request: &Request, image: u32) -> Result<Slot, StepError> {
         let kind = match &self.pipeline {
-            Pipeline::Pixel(pipeline) => SlotKind::Pixel(pipeline.begin(request, image)?),
+            Pipeline::Pixel(pipeline) => SlotKind::Pixel(Box::new(pipeline.begin(request, image)?)),
+            Pipeline::StableDiffusion(pipeline) => SlotKind::StableDiffusion(Box::new(pipeline.begin(request, image)?)),
         };
         Ok(Slot { kind })
     }
@@ -86,27 +96,32 @@ impl Model {
     /// The answer has an entry for each slot, in order: an error if its prediction is not finite, if it was done already, or if
     /// the call failed as a whole. A slot that failed cannot go on.
     pub fn step(&self, slots: &mut [&mut Slot]) -> Vec<Result<StepReport, StepError>> {
-        match &self.pipeline {
-            Pipeline::Pixel(pipeline) => {
-                let mut own = Vec::with_capacity(slots.len());
-                for slot in slots.iter_mut() {
-                    match &mut slot.kind {
-                        SlotKind::Pixel(slot) => own.push(slot),
-                    }
-                }
-                pipeline.step(&mut own)
-            }
-        }
+        let count = slots.len();
+        let reports = match &self.pipeline {
+            Pipeline::Pixel(pipeline) => slots
+                .iter_mut()
+                .map(|slot| slot.kind.pixel())
+                .collect::<Option<Vec<_>>>()
+                .map(|mut own| pipeline.step(&mut own)),
+            Pipeline::StableDiffusion(pipeline) => slots
+                .iter_mut()
+                .map(|slot| slot.kind.stable_diffusion())
+                .collect::<Option<Vec<_>>>()
+                .map(|mut own| pipeline.step(&mut own)),
+        };
+        reports.unwrap_or_else(|| (0..count).map(|_| Err(foreign())).collect())
     }
 
     /// The finished picture as the last step predicted it; gray before the first step. A pixel-space model's prediction is a
-    /// picture already, so every decoder gives the same.
+    /// picture already, so every decoder gives the same; a latent one's may be smaller than the picture.
     ///
     /// # Errors
     /// If the network fails.
-    pub fn preview(&self, slot: &Slot, _decoder: PreviewDecoder) -> Result<Picture, StepError> {
-        match &self.pipeline {
-            Pipeline::Pixel(pipeline) => Ok(pipeline.picture(slot.predicted_x0())),
+    pub fn preview(&self, slot: &Slot, decoder: PreviewDecoder) -> Result<Picture, StepError> {
+        match (&self.pipeline, &slot.kind) {
+            (Pipeline::Pixel(pipeline), SlotKind::Pixel(slot)) => Ok(pipeline.picture(slot.state().x0())),
+            (Pipeline::StableDiffusion(pipeline), SlotKind::StableDiffusion(slot)) => pipeline.preview(slot, decoder),
+            (Pipeline::Pixel(_) | Pipeline::StableDiffusion(_), _) => Err(foreign()),
         }
     }
 
@@ -118,8 +133,31 @@ impl Model {
         if !slot.is_done() {
             return Err(StepError::Unfinished { done: slot.steps_done(), calls: slot.calls() });
         }
-        match &self.pipeline {
-            Pipeline::Pixel(pipeline) => Ok(pipeline.picture(slot.sample())),
+        match (&self.pipeline, &slot.kind) {
+            (Pipeline::Pixel(pipeline), SlotKind::Pixel(slot)) => Ok(pipeline.picture(slot.state().sample())),
+            (Pipeline::StableDiffusion(pipeline), SlotKind::StableDiffusion(slot)) => pipeline.decode(slot),
+            (Pipeline::Pixel(_) | Pipeline::StableDiffusion(_), _) => Err(foreign()),
+        }
+    }
+}
+
+/// A slot that another model began.
+fn foreign() -> StepError {
+    candle_core::Error::msg("the slot was begun by a model of another kind").into()
+}
+
+impl SlotKind {
+    fn pixel(&mut self) -> Option<&mut PixelSlot> {
+        match self {
+            Self::Pixel(slot) => Some(slot),
+            Self::StableDiffusion(_) => None,
+        }
+    }
+
+    fn stable_diffusion(&mut self) -> Option<&mut StableDiffusionSlot> {
+        match self {
+            Self::StableDiffusion(slot) => Some(slot),
+            Self::Pixel(_) => None,
         }
     }
 }
@@ -153,6 +191,7 @@ impl Slot {
     fn state(&self) -> &SamplerState {
         match &self.kind {
             SlotKind::Pixel(slot) => slot.state(),
+            SlotKind::StableDiffusion(slot) => slot.state(),
         }
     }
 }

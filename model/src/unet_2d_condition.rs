@@ -19,7 +19,7 @@ use embedding::{Constant, Embedding};
 
 pub use condition::{ClassInput, Condition, ConditionInputs, TextTime};
 pub use config::UNet2DConditionConfig;
-pub(crate) use config::{AddedConfig, Block, ClassConfig, Level};
+pub(crate) use config::{Block, Level};
 
 /// The network. Every row of a batch has its own timestep and its own condition.
 #[derive(Debug)]

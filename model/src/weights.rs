@@ -149,6 +149,14 @@ impl Weights {
         self.store.tensors.keys().map(String::as_str).filter(|name| name.starts_with(&self.prefix))
     }
 
+    /// Numbers in all tensors of this view together.
+    pub fn parameters(&self) -> u64 {
+        self.names()
+            .filter_map(|name| self.store.tensors.get(name))
+            .map(|tensor| tensor.entry.shape.iter().product::<usize>() as u64)
+            .sum()
+    }
+
     fn stored(&self, name: &str) -> Option<&Stored> {
         self.store.tensors.get(&format!("{}{name}", self.prefix))
     }

@@ -99,6 +99,11 @@ impl AutoencoderKLConfig {
         1 << (self.block_out_channels.len() - 1)
     }
 
+    /// Height and width of tiles of latents.
+    pub(crate) fn tile_size(&self) -> usize {
+        (self.sample_size.height / self.scale()).max(1)
+    }
+
     fn check(&self) -> Result<(), String> {
         if let Some((key, value)) = self.rest.iter().find(|(key, value)| !key.starts_with('_') && !value.is_null()) {
             return Err(format!("the key `{key}` = {value} is not supported"));

@@ -13,26 +13,38 @@ use crate::folder::Folder;
 use crate::info::ModelInfo;
 use crate::pixel::PixelBlueprint;
 use crate::request::{Cost, Request, RequestError};
+use crate::stable_diffusion::StableDiffusionBlueprint;
 
 /// A model without its weights, of one of the kinds that can be served. A clone is another handle to it.
 #[derive(Clone, Debug)]
 pub(crate) enum Blueprint {
     Pixel(Arc<PixelBlueprint>),
+    StableDiffusion(Arc<StableDiffusionBlueprint>),
 }
 
 /// `model_index.json`: the components, each with its library and class; a null class is an absent component.
-#[derive(Deserialize)]
-struct Index {
+#[derive(Debug, Deserialize)]
+pub(crate) struct Index {
     #[serde(rename = "_class_name")]
-    class_name: String,
+    pub(crate) class_name: String,
     #[serde(flatten)]
     rest: BTreeMap<String, Value>,
 }
 
 impl Index {
     /// Names and classes of the components that the folder has.
-    fn components(&self) -> impl Iterator<Item = (&str, &str)> {
+    pub(crate) fn components(&self) -> impl Iterator<Item = (&str, &str)> {
         self.rest.iter().filter_map(|(name, value)| Some((name.as_str(), value.as_array()?.get(1)?.as_str()?)))
+    }
+
+    /// The class of a component, if the folder has it.
+    pub(crate) fn class_of(&self, component: &str) -> Option<&str> {
+        self.components().find(|(name, _)| *name == component).map(|(_, class)| class)
+    }
+
+    /// Whether an option of the pipeline is set; none if the file does not say.
+    pub(crate) fn option(&self, key: &str) -> Option<bool> {
+        self.rest.get(key)?.as_bool()
     }
 }
 
@@ -41,7 +53,12 @@ impl Blueprint {
     ///
     /// # Errors
     /// If a file is missing or malformed, or asks for something that is not supported; the message names the file and the key.
-    pub(crate) fn read(name: &str, folder: &Folder, embedded: bool) -> Result<Self, LoadError> {
+    pub(crate) fn read(
+        name: &str,
+        folder: &Folder,
+        embedded: bool,
+        memory_limit: Option<u64>,
+    ) -> Result<Self, LoadError> {
         let index: Index = folder.json(INDEX)?;
         let refuse = |message| Err(LoadError::Config { path: folder.path_of(INDEX), message });
         match index.components().find(|(name, _)| *name == "unet") {
@@ -56,6 +73,12 @@ impl Blueprint {
                 let blueprint = PixelBlueprint::read(name, folder, Description::read(folder)?, embedded)?;
                 Ok(Self::Pixel(Arc::new(blueprint)))
             }
+            Some((_, "UNet2DConditionModel")) => {
+                let description = Description::read(folder)?;
+                let blueprint =
+                    StableDiffusionBlueprint::read(name, folder, &index, description, embedded, memory_limit)?;
+                Ok(Self::StableDiffusion(Arc::new(blueprint)))
+            }
             Some((_, class)) => refuse(format!("a {} whose unet is a {class} is not supported", index.class_name)),
             None => refuse(format!("a {} without a unet is not supported", index.class_name)),
         }
@@ -64,6 +87,7 @@ impl Blueprint {
     pub(crate) fn info(&self) -> &ModelInfo {
         match self {
             Self::Pixel(blueprint) => blueprint.info(),
+            Self::StableDiffusion(blueprint) => blueprint.info(),
         }
     }
 
@@ -71,13 +95,15 @@ impl Blueprint {
     pub(crate) fn plan(&self, request: &Request) -> Result<Cost, RequestError> {
         match self {
             Self::Pixel(blueprint) => blueprint.plan(request),
+            Self::StableDiffusion(blueprint) => blueprint.plan(request),
         }
     }
 
     /// See [`super::Library::warnings`].
-    pub(crate) fn warnings(&self, _request: &Request) -> Vec<String> {
+    pub(crate) fn warnings(&self, request: &Request) -> Vec<String> {
         match self {
             Self::Pixel(_) => Vec::new(),
+            Self::StableDiffusion(blueprint) => blueprint.warnings(request),
         }
     }
 }

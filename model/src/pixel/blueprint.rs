@@ -5,15 +5,15 @@ use super::slot::Rows;
 use crate::error::LoadError;
 use crate::folder::Folder;
 use crate::guidance::Guidance;
-use crate::info::{Defaults, ModelInfo, ModelKind, SizeRule};
+use crate::info::{ModelInfo, ModelKind, SizeRule};
+use crate::library::defaults::{defaults, read_scheduler};
 use crate::library::description::Description;
 use crate::picture::Channels;
 use crate::request::{Conditioning, Cost, Request, RequestError};
-use crate::sampler::{Sampler, SamplerKind, SamplerSpec};
+use crate::sampler::Sampler;
 use crate::schedule::SchedulerConfig;
 use crate::unet_2d::{ClassEmbedType, UNet2DConfig};
 
-const SCHEDULER: &str = "scheduler_config.json";
 const DEFAULT_STEPS: u32 = 25;
 
 /// A pixel-space model without its weights.
@@ -62,8 +62,8 @@ impl PixelBlueprint {
         if 2 * crop >= size.height.min(size.width) {
             return Err(Description::error(folder, format!("`crop` = {crop} leaves nothing of the picture")));
         }
-        let scheduler = scheduler(&folder.at("scheduler"))?;
-        let defaults = defaults(folder, &scheduler, &description)?;
+        let scheduler = read_scheduler(&folder.at("scheduler"))?;
+        let defaults = defaults(folder, &scheduler, &description, (DEFAULT_STEPS, 1.0))?;
         let info = ModelInfo {
             name: name.to_owned(),
             kind: if unet.takes_class() { ModelKind::ClassConditional } else { ModelKind::Unconditional },
@@ -199,37 +199,4 @@ fn classes(unet: &UNet2DConfig, description: &Description) -> Result<(Vec<String
         return Err(format!("`null_class` must be from {} to less than {labels}", classes.len()));
     }
     Ok((classes, null_class))
-}
-
-fn scheduler(folder: &Folder) -> Result<SchedulerConfig, LoadError> {
-    SchedulerConfig::from_json(&folder.text(SCHEDULER)?)
-        .map_err(|error| LoadError::Config { path: folder.path_of(SCHEDULER), message: error.to_string() })
-}
-
-/// The description's defaults; where it is silent, the sampler that the scheduler's file was written for.
-fn defaults(folder: &Folder, scheduler: &SchedulerConfig, description: &Description) -> Result<Defaults, LoadError> {
-    let described = &description.defaults;
-    let parsed = match (&described.sampler, &scheduler.class_name) {
-        (Some(name), _) => {
-            SamplerKind::parse(name).map_err(|e| Description::error(folder, format!("`defaults.sampler`: {e}")))
-        }
-        (None, Some(class)) => SamplerKind::parse(class).map_err(|e| LoadError::Config {
-            path: folder.at("scheduler").path_of(SCHEDULER),
-            message: format!("`_class_name`: {e}"),
-        }),
-        (None, None) => Err(LoadError::Config {
-            path: folder.at("scheduler").path_of(SCHEDULER),
-            message: "`_class_name` is missing".into(),
-        }),
-    };
-    let (kind, noise_schedule) = parsed?;
-    let defaults = Defaults {
-        steps: described.steps.unwrap_or(DEFAULT_STEPS),
-        guidance_scale: described.guidance_scale.unwrap_or(1.0),
-        sampler: SamplerSpec { noise_schedule, ..kind.into() },
-    };
-    // A model whose defaults fail would fail every request.
-    Sampler::new(scheduler, &defaults.sampler, defaults.steps as usize)
-        .map_err(|e| LoadError::Config { path: folder.at("scheduler").path_of(SCHEDULER), message: e.to_string() })?;
-    Ok(defaults)
 }

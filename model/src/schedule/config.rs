@@ -40,6 +40,8 @@ pub struct SchedulerConfig {
     pub sample_max_value: Option<f32>,
     pub set_alpha_to_one: Option<bool>,
     pub variance_type: Option<VarianceType>,
+    /// Of the multistep DPM solver; it decides only which sampler a file was written for.
+    pub algorithm_type: Option<String>,
     pub solver_order: Option<usize>,
     pub solver_type: Option<SolverType>,
     pub lower_order_final: Option<bool>,

@@ -31,8 +31,8 @@ impl Vocabulary {
 
 /// The pairs of a `merges.txt`: one a line, an optional `#version` line before them.
 pub(super) fn parse_merges(text: &str) -> Result<Merges, String> {
-    let lines =
-        text.lines().enumerate().filter(|(i, line)| !line.is_empty() && !(*i == 0 && line.starts_with("#version")));
+    let is_merge = |(i, line): &(usize, &str)| !(line.is_empty() || *i == 0 && line.starts_with("#version"));
+    let lines = text.lines().enumerate().filter(is_merge);
     lines.map(|(i, line)| parse_merge(line).ok_or_else(|| format!("line {} is no pair of tokens", i + 1))).collect()
 }
 

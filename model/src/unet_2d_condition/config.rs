@@ -137,13 +137,29 @@ impl UNet2DConditionConfig {
         Self::from_options(options).map_err(config)
     }
 
+    /// Size of the embedding of the guidance scale that the network takes, if it does.
+    pub(crate) fn time_cond_proj_dim(&self) -> Option<usize> {
+        self.time.cond_proj_dim
+    }
+
+    /// Sizes of the text embeddings that the network takes.
+    pub(crate) fn text_sizes(&self) -> impl Iterator<Item = usize> {
+        let levels = if self.encoder_hid_dim.is_some() { &[] } else { &self.levels[..] };
+        self.encoder_hid_dim.into_iter().chain(levels.iter().map(|level| level.cross_attention_dim))
+    }
+
+    /// Whether the network takes a class.
+    pub(crate) fn takes_class(&self) -> bool {
+        self.class != ClassConfig::None
+    }
+
     /// Size of the embedding that the blocks see.
     pub(super) fn time_channels(&self) -> usize {
         self.time.outputs * if self.class_embeddings_concat { 2 } else { 1 }
     }
 
     /// Channels that the way up begins with.
-    pub(super) fn innermost(&self) -> &Level {
+    pub(crate) fn innermost(&self) -> &Level {
         &self.levels[self.levels.len() - 1]
     }
 
@@ -304,7 +320,7 @@ fn time(options: &Options, channels: usize) -> Result<TimeConfig, String> {
         }
         "fourier" => {
             let outputs = options.time_embedding_dim.unwrap_or(2 * channels);
-            if outputs % 2 != 0 {
+            if !outputs.is_multiple_of(2) {
                 return Err(format!("`time_embedding_dim` is {outputs}, not an even number"));
             }
             (TimeProjectionConfig::Fourier { flip_sin_to_cos }, outputs, outputs)

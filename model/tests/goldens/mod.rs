@@ -1,5 +1,7 @@
 //! Reading what diffusers computed.
-#![allow(dead_code, reason = "each test binary uses some of these")]
+#![allow(dead_code, unreachable_pub, reason = "each test binary uses some of these")]
+
+pub mod text_to_image;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};

@@ -1,0 +1,325 @@
+//! What the configurations of a Stable Diffusion model say, and which requests it can serve.
+
+use super::components::{ComponentWeights, Components, Kind, Networks};
+use super::conditions::{ConditionSpec, NegativePrompt};
+use super::cost::{Budget, Needs};
+use super::latents::Codec;
+use super::maps::LatentShape;
+use super::start::{Mask, StartFrom, picture_in_size};
+use super::text::Prompt;
+use crate::error::LoadError;
+use crate::folder::Folder;
+use crate::info::{ModelInfo, ModelKind, SizeRule};
+use crate::library::Index;
+use crate::library::defaults::defaults;
+use crate::library::description::Description;
+use crate::request::{Conditioning, Cost, InitImage, Request, RequestError};
+use crate::sampler::Sampler;
+
+const DEFAULT_STEPS: u32 = 30;
+const DEFAULT_GUIDANCE: f64 = 7.5;
+const DEFAULT_GUIDANCE_XL: f64 = 5.0;
+/// In latents, where a network's file does not say it: Stable Diffusion's own.
+const DEFAULT_SAMPLE_SIZE: usize = 64;
+/// Sizes of pictures are multiples of it, whatever the autoencoder, as diffusers' pipelines have it.
+const SIZE_MULTIPLE: usize = 8;
+/// Largest width and height in pixels.
+const MAX_SIZE: u32 = 1 << 14;
+
+/// A Stable Diffusion model without its weights.
+#[derive(Debug)]
+pub(crate) struct StableDiffusionBlueprint {
+    info: ModelInfo,
+    source: Folder,
+    components: Components,
+    budget: Budget,
+}
+
+/// A request that the model can serve.
+pub(super) struct Parsed {
+    pub(super) mode: Mode,
+    pub(super) sampler: Sampler,
+    pub(super) condition: ConditionSpec,
+    pub(super) codec: Codec,
+}
+
+/// Which of diffusers' pipelines a request is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mode {
+    TextToImage,
+    ImageToImage,
+    Inpaint {
+        /// Whether the network has inputs for the mask and the rest of the picture.
+        seen: bool,
+    },
+}
+
+impl StableDiffusionBlueprint {
+    /// Reads the configurations of a model's folder, and the headers of its weights.
+    ///
+    /// # Errors
+    /// If they ask for something that is not supported, or do not fit each other.
+    pub(crate) fn read(
+        name: &str,
+        folder: &Folder,
+        index: &Index,
+        description: Description,
+        embedded: bool,
+        memory_limit: Option<u64>,
+    ) -> Result<Self, LoadError> {
+        let components = Components::read(folder, index)?;
+        let refuse = |message| LoadError::Config { path: folder.path_of(""), message };
+        check(&components).map_err(refuse)?;
+        let budget = Budget { limit: memory_limit, parameters: components.weights(folder)?.parameters() };
+        let guidance_scale = match components.kind {
+            Kind::StableDiffusion => DEFAULT_GUIDANCE,
+            Kind::StableDiffusionXl { .. } => DEFAULT_GUIDANCE_XL,
+        };
+        let defaults = defaults(folder, &components.scheduler, &description, (DEFAULT_STEPS, guidance_scale))?;
+        let scale = components.vae.scale();
+        let default_size = components
+            .unet
+            .sample_size
+            .map_or((DEFAULT_SAMPLE_SIZE, DEFAULT_SAMPLE_SIZE), |size| (size.width, size.height));
+        let info = ModelInfo {
+            name: name.to_owned(),
+            kind: ModelKind::TextToImage,
+            classes: Vec::new(),
+            guidable: true,
+            image_to_image: true,
+            size: SizeRule {
+                default_width: (default_size.0 * scale) as u32,
+                default_height: (default_size.1 * scale) as u32,
+                multiple: SIZE_MULTIPLE.max(scale) as u32,
+                fixed: false,
+            },
+            defaults,
+            examples: description.examples,
+            description: description.description,
+            license: description.license,
+            attribution: description.attribution,
+            embedded,
+        };
+        Ok(Self { info, source: folder.clone(), components, budget })
+    }
+
+    pub(crate) fn info(&self) -> &ModelInfo {
+        &self.info
+    }
+
+    pub(super) fn components(&self) -> &Components {
+        &self.components
+    }
+
+    pub(super) fn kind(&self) -> Kind {
+        self.components.kind
+    }
+
+    /// Reads the networks.
+    pub(super) fn load(&self) -> Result<Networks, LoadError> {
+        let weights: ComponentWeights = self.components.weights(&self.source)?;
+        let networks = self.components.load(&weights)?;
+        let needs_projection = matches!(self.components.kind, Kind::StableDiffusionXl { .. });
+        if needs_projection && !networks.text_encoders.last().is_some_and(|encoder| encoder.has_projection()) {
+            let message = "the second text encoder has no text_projection".into();
+            return Err(LoadError::Format { path: self.source.path_of(""), message });
+        }
+        Ok(networks)
+    }
+
+    /// Checks a request and says what it costs.
+    pub(crate) fn plan(&self, request: &Request) -> Result<Cost, RequestError> {
+        let Parsed { sampler, condition, codec, .. } = self.parse(request)?;
+        Ok(Cost {
+            calls: sampler.calls() as u32,
+            rows: if condition.negative_prompt.is_some() { 2 } else { 1 },
+            tensor_height: codec.shape.height as u32,
+            tensor_width: codec.shape.width as u32,
+        })
+    }
+
+    /// What a user should know about how a request is served.
+    pub(crate) fn warnings(&self, request: &Request) -> Vec<String> {
+        let Conditioning::Text { prompt, negative_prompt } = &request.conditioning else { return Vec::new() };
+        let warning = |(name, text): (&str, &String)| {
+            let prompt = Prompt::new(text, &self.components.text_encoders).ok()?;
+            let (removed, length) = (prompt.removed(), self.components.text_encoders[0].tokenizer.length());
+            (removed > 0)
+                .then(|| format!("{name}: the last {removed} tokens were cut off, since the model takes {length}"))
+        };
+        let texts = [("prompt", prompt), ("negative_prompt", negative_prompt)];
+        let seen = if self.is_guided(request) { &texts[..] } else { &texts[..1] };
+        seen.iter().copied().filter_map(warning).collect()
+    }
+
+    /// Parses a request that this model can serve.
+    pub(super) fn parse(&self, request: &Request) -> Result<Parsed, RequestError> {
+        self.check_options(request)?;
+        let mode = self.mode(request.init.as_ref())?;
+        let condition = self.condition(request)?;
+        let (scheduler, steps) = (&self.components.scheduler, request.steps as usize);
+        let sampler = match &request.init {
+            None => Sampler::new(scheduler, &request.sampler, steps)?,
+            Some(init) => Sampler::image_to_image(scheduler, &request.sampler, steps, init.strength)?,
+        };
+        if sampler.needs_variance() && self.components.unet.out_channels == self.components.vae.latent_channels() {
+            return refuse("sampler", "this sampler takes its variance from the model, which predicts none".into());
+        }
+        let scale = self.components.vae.scale();
+        let shape = LatentShape {
+            channels: self.components.vae.latent_channels(),
+            height: request.height as usize / scale,
+            width: request.width as usize / scale,
+        };
+        let needs = Needs::of(&self.components, shape, condition.negative_prompt.is_some());
+        let tiled = self.budget.must_tile(&needs);
+        self.budget.admit(&needs, tiled)?;
+        Ok(Parsed { mode, sampler, condition, codec: Codec { kind: self.components.kind, shape, tiled } })
+    }
+
+    fn check_options(&self, request: &Request) -> Result<(), RequestError> {
+        let multiple = self.info.size.multiple;
+        for (field, size) in [("width", request.width), ("height", request.height)] {
+            if size == 0 || size > MAX_SIZE || size % multiple != 0 {
+                return refuse(field, format!("must be a multiple of {multiple} and at most {MAX_SIZE}"));
+            }
+        }
+        if !request.guidance_scale.is_finite() {
+            return refuse("guidance_scale", "must be finite".into());
+        }
+        if !(0.0..=1.0).contains(&request.guidance_rescale) {
+            return refuse("guidance_rescale", "must be between 0 and 1".into());
+        }
+        let layers = self.components.text_encoders.iter().map(|encoder| encoder.clip.num_hidden_layers);
+        let fewest = layers.min().unwrap_or(0);
+        let most = match self.components.kind {
+            Kind::StableDiffusion => fewest,
+            // They leave out one layer already.
+            Kind::StableDiffusionXl { .. } => fewest - 1,
+        };
+        if request.clip_skip.is_some_and(|skip| skip as usize > most) {
+            return refuse("clip_skip", format!("must be at most {most}"));
+        }
+        Ok(())
+    }
+
+    fn mode(&self, init: Option<&InitImage>) -> Result<Mode, RequestError> {
+        let seen = self.components.unet.in_channels != self.components.vae.latent_channels();
+        let refiner = matches!(self.components.kind, Kind::StableDiffusionXl { requires_aesthetics_score: true, .. });
+        let name = &self.info.name;
+        match init {
+            Some(InitImage { mask: Some(_), .. }) => Ok(Mode::Inpaint { seen }),
+            _ if seen => refuse("mask_image", format!("{name} fills masked parts of pictures: it needs a mask")),
+            Some(InitImage { mask: None, .. }) => Ok(Mode::ImageToImage),
+            None if refiner => refuse("init_image", format!("{name} refines pictures: it needs one")),
+            None => Ok(Mode::TextToImage),
+        }
+    }
+
+    /// Networks that take the guidance scale as an input need no second row.
+    fn is_guided(&self, request: &Request) -> bool {
+        request.guidance_scale > 1.0 && self.components.unet.time_cond_proj_dim().is_none()
+    }
+
+    fn condition(&self, request: &Request) -> Result<ConditionSpec, RequestError> {
+        let (prompt, negative_prompt) = match &request.conditioning {
+            Conditioning::Text { prompt, negative_prompt } => (prompt, negative_prompt),
+            Conditioning::Class(_) => return refuse("class_label", format!("{} has no classes", self.info.name)),
+            Conditioning::None => return refuse("prompt", format!("{} needs a prompt", self.info.name)),
+        };
+        let tokens = |text: &str| Prompt::new(text, &self.components.text_encoders);
+        let negative_prompt = if self.is_guided(request) {
+            let prompt = tokens(negative_prompt).map_err(|error| RequestError { field: "negative_prompt", ..error })?;
+            Some(NegativePrompt { prompt, is_empty: negative_prompt.is_empty() })
+        } else {
+            None
+        };
+        Ok(ConditionSpec {
+            prompt: tokens(prompt)?,
+            negative_prompt,
+            clip_skip: request.clip_skip.unwrap_or(0) as usize,
+            width: request.width,
+            height: request.height,
+            guidance_scale: request.guidance_scale,
+        })
+    }
+
+    /// Prepares the pictures of a request.
+    pub(super) fn start_from(request: &Request, mode: Mode) -> candle_core::Result<StartFrom> {
+        let size = (request.width, request.height);
+        match (&request.init, mode) {
+            (None, _) | (_, Mode::TextToImage) => Ok(StartFrom::Noise),
+            (Some(init), Mode::ImageToImage) => Ok(StartFrom::Picture(picture_in_size(&init.picture, size)?)),
+            (Some(init), Mode::Inpaint { seen }) => {
+                let Some(mask) = &init.mask else { candle_core::bail!("inpainting needs a mask") };
+                Ok(StartFrom::Masked {
+                    picture: picture_in_size(&init.picture, size)?,
+                    mask: Mask::new(mask, size),
+                    seen,
+                    full_strength: init.strength == 1.0,
+                })
+            }
+        }
+    }
+}
+
+fn refuse<T>(field: &'static str, message: String) -> Result<T, RequestError> {
+    Err(RequestError { field, message })
+}
+
+/// Whether the components fit each other.
+fn check(components: &Components) -> Result<(), String> {
+    let Components { kind, unet, vae, text_encoders, .. } = components;
+    let latents = vae.latent_channels();
+    if unet.in_channels != latents && unet.in_channels != 2 * latents + 1 {
+        let inputs = unet.in_channels;
+        return Err(format!(
+            "the unet takes {inputs} channels, neither {latents} nor {} for inpainting",
+            2 * latents + 1
+        ));
+    }
+    if unet.out_channels != latents && unet.out_channels != 2 * latents {
+        return Err(format!("the unet gives {} channels for latents of {latents}", unet.out_channels));
+    }
+    if vae.picture_channels() != (3, 3) {
+        return Err("the vae is not for RGB pictures".into());
+    }
+    if components.tiny.as_ref().is_some_and(|tiny| tiny.latent_channels != latents || tiny.scale() != vae.scale()) {
+        return Err("taesd is for other latents than the vae".into());
+    }
+    let hidden: usize = text_encoders.iter().map(|encoder| encoder.clip.hidden_size).sum();
+    if let Some(taken) = unet.text_sizes().find(|taken| *taken != hidden) {
+        return Err(format!("the unet takes text embeddings of {taken}, the text encoders give {hidden}"));
+    }
+    for encoder in text_encoders {
+        let (tokens, known) = (encoder.tokenizer.vocabulary_size(), encoder.clip.vocab_size);
+        if tokens > known {
+            return Err(format!("the tokenizer has {tokens} tokens, the text encoder knows {known}"));
+        }
+        if encoder.tokenizer.length() != text_encoders[0].tokenizer.length() {
+            return Err("the tokenizers make ids of different lengths".into());
+        }
+    }
+    if unet.takes_class() {
+        return Err("a unet with class embeddings is not supported: its pipeline would have to say which".into());
+    }
+    match (kind, unet.added) {
+        (Kind::StableDiffusion, None) => Ok(()),
+        (Kind::StableDiffusion, Some(_)) => {
+            Err("the unet takes pooled text, which Stable Diffusion 1 and 2 do not have".into())
+        }
+        (Kind::StableDiffusionXl { .. }, None) => Err("the unet takes no pooled text (`addition_embed_type`)".into()),
+        (Kind::StableDiffusionXl { requires_aesthetics_score, .. }, Some(added)) => {
+            let pooled = text_encoders.last().map_or(0, |encoder| encoder.clip.projection_dim);
+            let given = pooled + added.time_embed_dim * if *requires_aesthetics_score { 5 } else { 6 };
+            if added.inputs == given {
+                Ok(())
+            } else {
+                Err(format!(
+                    "`projection_class_embeddings_input_dim` is {}, but {given} numbers are given",
+                    added.inputs
+                ))
+            }
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! The conditions of an image's rows.
+
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use candle_core::{Device, Result, Tensor};
+
+use super::components::{Kind, Networks};
+use super::text::{Embedding, EmbeddingCache, Prompt};
+use crate::unet_2d_condition::{Condition, ConditionInputs, TextTime};
+
+/// What diffusers tells the refiner unless a request says otherwise.
+const AESTHETIC_SCORE: f32 = 6.0;
+const NEGATIVE_AESTHETIC_SCORE: f32 = 2.5;
+
+/// What an image's rows of a network call are conditioned on.
+#[derive(Clone, Debug)]
+pub(super) enum Conditions {
+    One(Arc<Condition>),
+    /// Two rows, the negative one first.
+    Guided {
+        negative: Arc<Condition>,
+        positive: Arc<Condition>,
+    },
+}
+
+/// What the conditions of an image follow from.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct ConditionSpec {
+    pub(super) prompt: Prompt,
+    /// Of an image that is guided; no text at all is not always the empty text.
+    pub(super) negative_prompt: Option<NegativePrompt>,
+    pub(super) clip_skip: usize,
+    pub(super) width: u32,
+    pub(super) height: u32,
+    /// For a network that takes the guidance scale as an input.
+    pub(super) guidance_scale: f64,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct NegativePrompt {
+    pub(super) prompt: Prompt,
+    pub(super) is_empty: bool,
+}
+
+/// The conditions of the images that are being made: images of one request share them. Keys and values of all
+/// cross-attentions are computed once for all steps.
+#[derive(Debug, Default)]
+pub(super) struct ConditionCache {
+    embeddings: EmbeddingCache,
+    alive: Mutex<Vec<Alive>>,
+}
+
+#[derive(Debug)]
+struct Alive {
+    spec: ConditionSpec,
+    positive: Weak<Condition>,
+    /// Never upgrades when there is none.
+    negative: Weak<Condition>,
+}
+
+impl Conditions {
+    /// In the order of the rows.
+    pub(super) fn rows(&self) -> impl Iterator<Item = &Arc<Condition>> {
+        let (first, second) = match self {
+            Self::One(condition) => (condition, None),
+            Self::Guided { negative, positive } => (negative, Some(positive)),
+        };
+        std::iter::once(first).chain(second)
+    }
+}
+
+impl ConditionCache {
+    pub(super) fn get(&self, networks: &Networks, kind: Kind, spec: &ConditionSpec) -> Result<Conditions> {
+        let mut alive = self.alive.lock().unwrap_or_else(PoisonError::into_inner);
+        alive.retain(|entry| entry.positive.strong_count() > 0);
+        if let Some(conditions) = alive.iter().filter(|entry| entry.spec == *spec).find_map(Alive::upgrade) {
+            return Ok(conditions);
+        }
+        let conditions = self.make(networks, kind, spec)?;
+        let (positive, negative) = match &conditions {
+            Conditions::One(positive) => (positive, Weak::new()),
+            Conditions::Guided { negative, positive } => (positive, Arc::downgrade(negative)),
+        };
+        alive.push(Alive { spec: spec.clone(), positive: Arc::downgrade(positive), negative });
+        Ok(conditions)
+    }
+
+    fn make(&self, networks: &Networks, kind: Kind, spec: &ConditionSpec) -> Result<Conditions> {
+        let positive = self.embeddings.get(networks, kind, &spec.prompt, spec.clip_skip)?;
+        let condition = |embedding: &Embedding, score| prepare(networks, kind, spec, embedding, score).map(Arc::new);
+        let Some(NegativePrompt { prompt, is_empty }) = &spec.negative_prompt else {
+            return Ok(Conditions::One(condition(&positive, AESTHETIC_SCORE)?));
+        };
+        let zeros = matches!(kind, Kind::StableDiffusionXl { force_zeros_for_empty_prompt: true, .. });
+        let negative = if *is_empty && zeros {
+            Arc::new(Embedding {
+                states: positive.states.zeros_like()?,
+                pooled: positive.pooled.as_ref().map(Tensor::zeros_like).transpose()?,
+            })
+        } else {
+            // No layers are skipped for the negative prompt.
+            self.embeddings.get(networks, kind, prompt, 0)?
+        };
+        Ok(Conditions::Guided {
+            negative: condition(&negative, NEGATIVE_AESTHETIC_SCORE)?,
+            positive: condition(&positive, AESTHETIC_SCORE)?,
+        })
+    }
+}
+
+impl Alive {
+    fn upgrade(&self) -> Option<Conditions> {
+        let positive = self.positive.upgrade()?;
+        match &self.spec.negative_prompt {
+            None => Some(Conditions::One(positive)),
+            Some(_) => Some(Conditions::Guided { negative: self.negative.upgrade()?, positive }),
+        }
+    }
+}
+
+fn prepare(networks: &Networks, kind: Kind, spec: &ConditionSpec, text: &Embedding, score: f32) -> Result<Condition> {
+    let (height, width) = (spec.height as f32, spec.width as f32);
+    // Original size, crop, and the target size or a score: Podell et al. 2023, sections 2.2 and 2.5.
+    let time_ids: &[f32] = match kind {
+        Kind::StableDiffusion => &[],
+        Kind::StableDiffusionXl { requires_aesthetics_score: true, .. } => &[height, width, 0.0, 0.0, score],
+        Kind::StableDiffusionXl { .. } => &[height, width, 0.0, 0.0, height, width],
+    };
+    let text_time = text.pooled.as_ref().map(|text_embeds| TextTime { text_embeds, time_ids });
+    let timestep_cond = match networks.unet.config().time_cond_proj_dim() {
+        Some(size) => Some(guidance_scale_embedding(spec.guidance_scale - 1.0, size)?),
+        None => None,
+    };
+    networks.unet.condition(&ConditionInputs {
+        encoder_hidden_states: &text.states,
+        text_time,
+        class: None,
+        timestep_cond: timestep_cond.as_ref(),
+    })
+}
+
+/// The sinusoids of a guidance scale, `(1, size)`: diffusers' `get_guidance_scale_embedding` (Luo et al. 2023, section 4.2).
+fn guidance_scale_embedding(scale: f64, size: usize) -> Result<Tensor> {
+    let (half, scale) = (size / 2, scale as f32 * 1000.0);
+    let step = 10000f32.ln() / (half as f32 - 1.0);
+    let angles: Vec<f32> = (0..half).map(|i| scale * (i as f32 * -step).exp()).collect();
+    let mut row: Vec<f32> =
+        angles.iter().map(|angle| angle.sin()).chain(angles.iter().map(|angle| angle.cos())).collect();
+    row.resize(size, 0.0);
+    Tensor::from_vec(row, (1, size), &Device::Cpu)
+}

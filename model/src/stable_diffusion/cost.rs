@@ -1,0 +1,205 @@
+//! How much memory and arithmetic a request takes, from the configurations alone.
+
+use super::components::{AutoencoderConfig, Components};
+use super::maps::LatentShape;
+use crate::autoencoder_kl::AutoencoderKLConfig;
+use crate::request::RequestError;
+use crate::unet_2d_condition::{Block, Level, UNet2DConditionConfig};
+
+const FLOAT: u64 = 4;
+/// What the estimates below are multiplied by: measured peaks of the resident memory lie under the product, see the README.
+const MARGIN: f64 = 1.25;
+
+/// The memory that there is, and what the weights take of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Budget {
+    /// In bytes; none for no limit.
+    pub(super) limit: Option<u64>,
+    /// Numbers in all weights.
+    pub(super) parameters: u64,
+}
+
+/// What one image takes beside the weights, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Needs {
+    /// The conditions of its rows, as long as it is being made.
+    conditions: u64,
+    /// While the network is called.
+    step: u64,
+    /// While the latents are decoded as a whole.
+    decode: u64,
+    /// While a tile of them is decoded, and the picture that the tiles become.
+    decode_tiled: u64,
+}
+
+/// Floating-point operations.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Operations {
+    pub(super) step: f64,
+    pub(super) decode: f64,
+}
+
+impl Budget {
+    /// Whether latents can only be decoded in tiles.
+    pub(super) fn must_tile(self, needs: &Needs) -> bool {
+        self.limit.is_some_and(|limit| self.total(needs, false) > limit)
+    }
+
+    /// Refuses what cannot fit.
+    pub(super) fn admit(self, needs: &Needs, tiled: bool) -> Result<(), RequestError> {
+        let total = self.total(needs, tiled);
+        match self.limit {
+            Some(limit) if total > limit => {
+                let gigabytes = |bytes: u64| bytes as f64 / 1e9;
+                let message = format!(
+                    "a picture of this size needs about {:.1} GB of memory with this model; there are {:.1} GB",
+                    gigabytes(total),
+                    gigabytes(limit)
+                );
+                // A smaller picture helps only if it is not the weights that are too large.
+                let field = if self.weights() > limit { "model" } else { "width" };
+                Err(RequestError { field, message })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn weights(self) -> u64 {
+        self.parameters * FLOAT
+    }
+
+    fn total(self, needs: &Needs, tiled: bool) -> u64 {
+        let decode = if tiled { needs.decode_tiled } else { needs.decode };
+        self.weights() + needs.conditions + needs.step.max(decode)
+    }
+}
+
+impl Needs {
+    pub(super) fn of(components: &Components, shape: LatentShape, guided: bool) -> Self {
+        let rows = if guided { 2 } else { 1 };
+        let bytes = |floats: u64| (floats as f64 * FLOAT as f64 * MARGIN) as u64;
+        let tokens = components.text_encoders[0].tokenizer.length() as u64;
+        let (height, width) = (shape.height as u64, shape.width as u64);
+        let (decode, decode_tiled) = match &components.vae {
+            AutoencoderConfig::Kl(config) => {
+                let tile = config.tile_size() as u64;
+                let picture = 3 * (config.scale() as u64).pow(2) * height * width;
+                let tiles = 3 * picture + decoder(config, tile.min(height), tile.min(width));
+                (decoder(config, height, width), tiles)
+            }
+            AutoencoderConfig::Tiny(config) => {
+                let channels = *config.decoder_block_out_channels.iter().max().unwrap_or(&1) as u64;
+                let floats = 4 * channels * (config.scale() as u64).pow(2) * height * width;
+                (floats, floats)
+            }
+        };
+        Self {
+            conditions: rows * keys_values(&components.unet, tokens) * FLOAT,
+            step: bytes(rows * unet(&components.unet, height, width)),
+            decode: bytes(decode),
+            decode_tiled: bytes(decode_tiled),
+        }
+    }
+}
+
+/// Height and width of a level's maps.
+fn halved(size: u64, level: usize) -> u64 {
+    size.div_ceil(1 << level)
+}
+
+/// Numbers of the keys and values of all cross-attentions.
+fn keys_values(unet: &UNet2DConditionConfig, tokens: u64) -> u64 {
+    let depth = |block: &Block| match block {
+        Block::Plain => 0,
+        Block::Transformer { depths, only_cross_attention } => {
+            depths.iter().sum::<usize>() as u64 * if *only_cross_attention { 2 } else { 1 }
+        }
+    };
+    let of_level = |level: &Level| level.channels as u64 * (depth(&level.down) + depth(&level.up));
+    let mid = unet.mid.as_ref().map_or(0, |mid| depth(mid) * unet.innermost().channels as u64);
+    2 * tokens * (unet.levels.iter().map(of_level).sum::<u64>() + mid)
+}
+
+/// Numbers that are alive at once in a network call, for one row: all skip connections, and the most that a block holds.
+fn unet(unet: &UNet2DConditionConfig, height: u64, width: u64) -> u64 {
+    let (mut skips, mut working) = (0, 0);
+    for (i, level) in unet.levels.iter().enumerate() {
+        let area = halved(height, i) * halved(width, i);
+        let channels = level.channels as u64;
+        let wider = unet.levels[(i + 1).min(unet.levels.len() - 1)].channels as u64;
+        skips += area * channels * (level.layers as u64 + 1);
+        // A residual block on the way up: its joined input, that normalised, and three maps of its output's size.
+        let resnet = 2 * (channels.max(wider) + channels) + 3 * channels;
+        // A transformer block: skip connections, and the feed-forward network's eight and four times as many.
+        let transformer = if level.down == Block::Plain && level.up == Block::Plain { 0 } else { 15 * channels };
+        working = working.max(area * resnet.max(transformer));
+    }
+    skips + working
+}
+
+/// Numbers that are alive at once in a decoder, for one picture whose latents have this size.
+fn decoder(config: &AutoencoderKLConfig, height: u64, width: u64) -> u64 {
+    let last = config.block_out_channels.len() - 1;
+    let of_level = |(i, channels): (usize, &usize)| {
+        // The block's input comes from the next smaller size, with the channels of that.
+        let (from, to) = (config.block_out_channels[(i + 1).min(last)] as u64, *channels as u64);
+        let area = (height << (last - i)) * (width << (last - i));
+        area * (2 * from + 2 * to)
+    };
+    config.block_out_channels.iter().enumerate().map(of_level).max().unwrap_or(0)
+}
+
+impl Operations {
+    /// Of a network call for one row, and of decoding its picture. Normalisation and activations do not count.
+    pub(super) fn of(components: &Components, shape: LatentShape) -> Self {
+        let (height, width) = (shape.height as u64, shape.width as u64);
+        let decode = match &components.vae {
+            AutoencoderConfig::Kl(config) => decoder_operations(config, height, width),
+            AutoencoderConfig::Tiny(config) => {
+                let stages = config.decoder_block_out_channels.iter().zip(&config.num_decoder_blocks).enumerate();
+                let of_stage = |(i, (channels, blocks)): (usize, (&usize, &usize))| {
+                    let area = (height * width) << (2 * i);
+                    area as f64 * convolution(*channels, *channels) * (3 * blocks + 1) as f64
+                };
+                stages.map(of_stage).sum()
+            }
+        };
+        Self { step: unet_operations(&components.unet, height, width), decode }
+    }
+}
+
+/// Operations of a 3×3 convolution for each pixel.
+fn convolution(from: usize, to: usize) -> f64 {
+    2.0 * 9.0 * from as f64 * to as f64
+}
+
+fn unet_operations(unet: &UNet2DConditionConfig, height: u64, width: u64) -> f64 {
+    let of_level = |(i, level): (usize, &Level)| {
+        let area = (halved(height, i) * halved(width, i)) as f64;
+        let channels = level.channels;
+        let transformer = |block: &Block| match block {
+            Block::Plain => 0.0,
+            Block::Transformer { depths, .. } => {
+                // Projections, feed-forward network, and attention within the map.
+                let c = channels as f64;
+                depths.iter().sum::<usize>() as f64 * (2.0 * 18.0 * c * c + 4.0 * area * c)
+            }
+        };
+        let (down, up) = (level.layers as f64, level.layers as f64 + 1.0);
+        let resnets = down * 2.0 * convolution(channels, channels) + up * 1.5 * convolution(2 * channels, channels);
+        area * (resnets + transformer(&level.down) + transformer(&level.up))
+    };
+    unet.levels.iter().enumerate().map(of_level).sum()
+}
+
+fn decoder_operations(config: &AutoencoderKLConfig, height: u64, width: u64) -> f64 {
+    let last = config.block_out_channels.len() - 1;
+    let of_level = |(i, channels): (usize, &usize)| {
+        let from = config.block_out_channels[(i + 1).min(last)];
+        let area = ((height * width) << (2 * (last - i))) as f64;
+        let further = (2 * config.layers_per_block + 1) as f64;
+        // With the convolution that enlarged the block's input.
+        area * (convolution(from, *channels) + further * convolution(*channels, *channels) + convolution(from, from))
+    };
+    config.block_out_channels.iter().enumerate().map(of_level).sum()
+}

@@ -1,0 +1,89 @@
+//! Pictures of predictions that are still latents.
+
+use std::sync::OnceLock;
+
+use candle_core::{Device, Result, Tensor};
+
+use super::blueprint::StableDiffusionBlueprint;
+use super::components::{AutoencoderConfig, Components, Networks};
+use super::cost::Operations;
+use super::latents::Codec;
+use super::linear::LatentColors;
+use super::maps::map_picture;
+use crate::model::PreviewDecoder;
+use crate::picture::Picture;
+
+/// A preview by the model's own decoder may take so many operations (some tens of milliseconds on a few cores), or this share of a
+/// step's.
+const CHEAP_OPERATIONS: f64 = 2e9;
+const CHEAP_SHARE: f64 = 0.25;
+
+/// How a model's predictions are shown.
+#[derive(Debug)]
+pub(super) struct Previews {
+    components: Components,
+    /// Known for Stable Diffusion's own autoencoders, otherwise fitted when it is first needed.
+    colors: OnceLock<LatentColors>,
+}
+
+impl Previews {
+    pub(super) fn new(blueprint: &StableDiffusionBlueprint) -> Self {
+        let components = blueprint.components().clone();
+        let colors = match LatentColors::known(&components) {
+            Some(known) => OnceLock::from(known),
+            None => OnceLock::new(),
+        };
+        Self { components, colors }
+    }
+
+    /// The picture of latents, channel after channel.
+    pub(super) fn make(
+        &self,
+        networks: &Networks,
+        codec: Codec,
+        latents: &[f32],
+        decoder: PreviewDecoder,
+    ) -> Result<Picture> {
+        match self.choose(codec, decoder) {
+            PreviewDecoder::Auto | PreviewDecoder::Full => codec.decode(networks, latents),
+            PreviewDecoder::Linear => self.linear(networks, codec, latents),
+            PreviewDecoder::Tiny => match &networks.tiny {
+                Some(tiny) => map_picture(&tiny.decode(&(codec.shape.map(latents)? / self.tiny_scale())?)?),
+                // A model without one shows what costs as little.
+                None => self.linear(networks, codec, latents),
+            },
+        }
+    }
+
+    /// The best decoder that costs little, where none is asked for.
+    fn choose(&self, codec: Codec, decoder: PreviewDecoder) -> PreviewDecoder {
+        let operations = || Operations::of(&self.components, codec.shape);
+        match (decoder, &self.components.vae) {
+            (PreviewDecoder::Auto, AutoencoderConfig::Tiny(_)) => PreviewDecoder::Full,
+            (PreviewDecoder::Auto, _) if self.components.tiny.is_some() => PreviewDecoder::Tiny,
+            (PreviewDecoder::Auto, _) => {
+                let Operations { step, decode } = operations();
+                let cheap = decode < CHEAP_OPERATIONS || decode < CHEAP_SHARE * step;
+                if cheap { PreviewDecoder::Full } else { PreviewDecoder::Linear }
+            }
+            (chosen, _) => chosen,
+        }
+    }
+
+    fn linear(&self, networks: &Networks, codec: Codec, latents: &[f32]) -> Result<Picture> {
+        let colors = match self.colors.get() {
+            Some(colors) => colors,
+            None => {
+                let fitted = LatentColors::fit(networks, codec)?;
+                self.colors.get_or_init(|| fitted)
+            }
+        };
+        let shape = (1, codec.shape.height, codec.shape.width, 3);
+        map_picture(&Tensor::from_vec(colors.apply(latents, codec.shape), shape, &Device::Cpu)?)
+    }
+
+    /// What the UNet's latents are divided by to become the small autoencoder's.
+    fn tiny_scale(&self) -> f64 {
+        self.components.tiny.as_ref().map_or(1.0, |tiny| tiny.scaling_factor)
+    }
+}

@@ -1,0 +1,104 @@
+//! One image on its way from noise to picture.
+
+use super::batch::Batch;
+use super::conditions::Conditions;
+use super::latents::Codec;
+use super::maps::LatentShape;
+use super::start::{Kept, Start};
+use crate::error::StepError;
+use crate::generator::Generator;
+use crate::guidance::Guidance;
+use crate::layout::push_channel_first;
+use crate::model::StepReport;
+use crate::sampler::{SamplerError, SamplerState};
+
+/// The state of one image. All tensors are in torch's order, channel after channel.
+#[derive(Debug)]
+pub(crate) struct StableDiffusionSlot {
+    state: SamplerState,
+    generator: Generator,
+    conditions: Conditions,
+    guidance: Guidance,
+    codec: Codec,
+    /// Further channels of the network's input, pixel after pixel.
+    input: Option<Vec<f32>>,
+    kept: Option<Kept>,
+    /// What the network said about each row in the last step; kept for its memory.
+    outputs: [Vec<f32>; 2],
+}
+
+impl StableDiffusionSlot {
+    pub(super) fn new(
+        start: Start,
+        generator: Generator,
+        conditions: Conditions,
+        guidance: Guidance,
+        codec: Codec,
+    ) -> Self {
+        let Start { state, input, kept } = start;
+        Self { state, generator, conditions, guidance, codec, input, kept, outputs: [Vec::new(), Vec::new()] }
+    }
+
+    pub(crate) fn state(&self) -> &SamplerState {
+        &self.state
+    }
+
+    pub(super) fn codec(&self) -> Codec {
+        self.codec
+    }
+
+    pub(super) fn shape(&self) -> LatentShape {
+        self.codec.shape
+    }
+
+    /// How many rows of a network call this image takes.
+    pub(super) fn rows(&self) -> usize {
+        self.conditions.rows().count()
+    }
+
+    /// The clean sample as the last step predicted it, with the part of the picture that is kept.
+    pub(super) fn predicted_x0(&self) -> Vec<f32> {
+        let mut x0 = self.state.x0().to_vec();
+        if let Some(kept) = &self.kept {
+            kept.restore(&mut x0, None);
+        }
+        x0
+    }
+
+    /// Appends the rows of the next network call, if there is one.
+    pub(super) fn push(&self, batch: &mut Batch) {
+        if let Some(call) = self.state.sampler().next_call() {
+            for condition in self.conditions.rows() {
+                batch.push(self.state.sample(), call, self.input.as_deref(), condition);
+            }
+        }
+    }
+
+    /// Takes what the network said about the rows that [`Self::push`] appended, pixel after pixel.
+    pub(super) fn advance<'a>(&mut self, rows: &mut impl Iterator<Item = &'a [f32]>) -> Result<StepReport, StepError> {
+        let call = self.state.sampler().next_call().ok_or(SamplerError::Finished)?;
+        let shape = self.codec.shape;
+        for (output, row) in self.outputs.iter_mut().zip(rows.take(self.conditions.rows().count())) {
+            output.clear();
+            push_channel_first(row, row.len() / shape.area(), output);
+        }
+        let [first, second] = &mut self.outputs;
+        let output = match self.conditions {
+            Conditions::One(_) => first,
+            Conditions::Guided { .. } => {
+                // Beyond the prediction lies a variance, in some models; it is that of the conditional row.
+                self.guidance.apply(&first[..shape.len()], &mut second[..shape.len()]);
+                second
+            }
+        };
+        if !output.iter().all(|value| value.is_finite()) {
+            return Err(StepError::NotFinite { step: self.state.sampler().position() as u32 + 1 });
+        }
+        self.state.step(output, &mut self.generator)?;
+        if let Some(kept) = &self.kept {
+            let noising = self.state.sampler().noising();
+            kept.restore(self.state.sample_mut(), noising);
+        }
+        Ok(StepReport { timestep: call.timestep, sigma: call.sigma })
+    }
+}

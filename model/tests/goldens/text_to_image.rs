@@ -1,0 +1,188 @@
+//! The cases of a Stable Diffusion test model.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::Deserialize;
+use x0_model::sampler::{NoiseSchedule, SamplerKind, SamplerSpec, TimestepSpacing};
+use x0_model::{Channels, Conditioning, InitImage, Library, Model, Picture, Request, Slot};
+
+use super::{Goldens, data, flat, max_difference, row};
+
+/// A test model's folder: `model/`, `cases.json`, `cases.safetensors`, pictures.
+pub struct TestModel {
+    folder: PathBuf,
+    pub model: Arc<Model>,
+    pub cases: Vec<Case>,
+    goldens: Goldens,
+}
+
+#[derive(Deserialize)]
+struct Cases {
+    cases: Vec<Case>,
+}
+
+/// A request, in the words of diffusers.
+#[derive(Debug, Deserialize)]
+pub struct Case {
+    pub name: String,
+    sampler: String,
+    #[serde(default)]
+    schedule: Option<String>,
+    timestep_spacing: Option<TimestepSpacing>,
+    prompt: String,
+    negative_prompt: Option<String>,
+    steps: u32,
+    guidance_scale: f64,
+    #[serde(default)]
+    guidance_rescale: f64,
+    eta: Option<f64>,
+    clip_skip: Option<u32>,
+    #[serde(default = "default_size")]
+    width: u32,
+    #[serde(default = "default_size")]
+    height: u32,
+    /// One image each.
+    seeds: Vec<u64>,
+    init_image: Option<String>,
+    mask_image: Option<String>,
+    strength: Option<f64>,
+}
+
+fn default_size() -> u32 {
+    64
+}
+
+/// How far final latents (as a share of their standard deviation, if that is over 1) and pictures (in 0..=255) may be from diffusers'.
+#[derive(Clone, Copy)]
+pub struct Tolerance {
+    pub latents: f32,
+    pub picture: f32,
+}
+
+impl Tolerance {
+    pub const STRICT: Self = Self { latents: 1e-3, picture: 2.0 };
+}
+
+impl TestModel {
+    /// Opens a folder below `tests/data`.
+    pub fn open(name: &str) -> Self {
+        Self::open_at(&data(name))
+    }
+
+    pub fn open_at(folder: &Path) -> Self {
+        let library = Library::open(Some(folder)).unwrap();
+        assert_eq!(library.problems(), []);
+        let cases: Cases = serde_json::from_str(&fs::read_to_string(folder.join("cases.json")).unwrap()).unwrap();
+        Self {
+            folder: folder.to_owned(),
+            model: library.load("model").unwrap(),
+            cases: cases.cases,
+            goldens: Goldens::open(&folder.join("cases.safetensors")),
+        }
+    }
+
+    pub fn case(&self, name: &str) -> &Case {
+        self.cases.iter().find(|case| case.name == name).unwrap_or_else(|| panic!("there is no case {name}"))
+    }
+
+    /// The request of a case; its images are asked for one by one.
+    pub fn request(&self, case: &Case, image: usize) -> Request {
+        let (kind, _) = SamplerKind::parse(&case.sampler).unwrap();
+        let noise_schedule = match case.schedule.as_deref() {
+            Some("karras") => NoiseSchedule::Karras,
+            _ => NoiseSchedule::Default,
+        };
+        let picture = |name: &String| Arc::new(read_png(&self.folder.join(name)));
+        Request {
+            conditioning: Conditioning::Text {
+                prompt: case.prompt.clone(),
+                negative_prompt: case.negative_prompt.clone().unwrap_or_default(),
+            },
+            seed: case.seeds[image],
+            width: case.width,
+            height: case.height,
+            steps: case.steps,
+            guidance_scale: case.guidance_scale,
+            guidance_rescale: case.guidance_rescale,
+            sampler: SamplerSpec {
+                noise_schedule,
+                timestep_spacing: case.timestep_spacing,
+                eta: case.eta,
+                ..kind.into()
+            },
+            clip_skip: case.clip_skip,
+            init: case.init_image.as_ref().map(|name| InitImage {
+                picture: picture(name),
+                mask: case.mask_image.as_ref().map(picture),
+                strength: case.strength.unwrap(),
+            }),
+        }
+    }
+
+    /// Makes the pictures of all cases and compares them.
+    pub fn check_all(&self, count: usize, tolerance: Tolerance) {
+        assert_eq!(self.cases.len(), count);
+        let failed: Vec<String> = self.cases.iter().filter_map(|case| self.check(case, tolerance).err()).collect();
+        assert!(failed.is_empty(), "{}", failed.join("\n"));
+    }
+
+    fn check(&self, case: &Case, tolerance: Tolerance) -> Result<(), String> {
+        let (latents, pictures) = (self.goldens.get(&format!("{}.latents", case.name)), self.picture(case));
+        for image in 0..case.seeds.len() {
+            let mut slot = self.model.begin(&self.request(case, image), 0).unwrap();
+            run(&self.model, &mut slot);
+            let expected = flat(&row(&latents, image));
+            let bound = tolerance.latents * standard_deviation(&expected).max(1.0);
+            let off = max_difference(slot.sample(), &expected);
+            let picture = self.model.decode(slot).unwrap();
+            let bytes: Vec<f32> = picture.bytes.iter().map(|byte| f32::from(*byte)).collect();
+            let picture_off = max_difference(&bytes, &flat(&row(&pictures, image)));
+            if off > bound || picture_off > tolerance.picture {
+                return Err(format!(
+                    "{} {image}: latents off by {off} of {bound}, picture by {picture_off}",
+                    case.name
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// What diffusers made, in 0..=255, pixel after pixel. Kept as bytes, or as float16 in 0..=1 by the script that makes the cases.
+    fn picture(&self, case: &Case) -> candle_core::Tensor {
+        let map = self.goldens.map(&format!("{}.image", case.name));
+        let largest = flat(&map).into_iter().fold(0f32, f32::max);
+        if largest <= 1.0 { (map * 255.0).unwrap() } else { map }
+    }
+}
+
+/// Makes all steps of one image alone.
+pub fn run(model: &Model, slot: &mut Slot) {
+    while !slot.is_done() {
+        for report in model.step(&mut [slot]) {
+            report.unwrap();
+        }
+    }
+}
+
+fn standard_deviation(values: &[f32]) -> f32 {
+    let mean = values.iter().sum::<f32>() / values.len() as f32;
+    (values.iter().map(|x| (x - mean).powi(2)).sum::<f32>() / values.len() as f32).sqrt()
+}
+
+pub fn read_png(path: &Path) -> Picture {
+    let mut decoder = png::Decoder::new(std::io::BufReader::new(fs::File::open(path).unwrap()));
+    decoder.set_transformations(png::Transformations::EXPAND);
+    let mut reader = decoder.read_info().unwrap();
+    let mut bytes = vec![0; reader.output_buffer_size().unwrap()];
+    let info = reader.next_frame(&mut bytes).unwrap();
+    bytes.truncate(info.buffer_size());
+    let channels = if info.color_type == png::ColorType::Grayscale {
+        Channels::Gray
+    } else {
+        assert_eq!(info.color_type, png::ColorType::Rgb, "{}", path.display());
+        Channels::Rgb
+    };
+    Picture { width: info.width, height: info.height, channels, bytes }
+}

@@ -1,0 +1,25 @@
+//! Whole pipelines against diffusers: every case of the test models in `data/{sd15,sd21v,sdxl,inpaint}`.
+
+mod goldens;
+
+use goldens::text_to_image::{TestModel, Tolerance};
+
+#[test]
+fn stable_diffusion_1_makes_diffusers_pictures() {
+    TestModel::open("sd15").check_all(38, Tolerance::STRICT);
+}
+
+#[test]
+fn stable_diffusion_2_makes_diffusers_pictures() {
+    TestModel::open("sd21v").check_all(38, Tolerance::STRICT);
+}
+
+#[test]
+fn stable_diffusion_xl_makes_diffusers_pictures() {
+    TestModel::open("sdxl").check_all(35, Tolerance::STRICT);
+}
+
+#[test]
+fn a_network_that_sees_the_mask_makes_diffusers_pictures() {
+    TestModel::open("inpaint").check_all(2, Tolerance::STRICT);
+}
