@@ -12,7 +12,7 @@ export class Form {
     this.samplers = new Map(samplers.map((sampler) => [sampler.name, sampler]));
     this.controls = root.elements;
 
-    this.controls.model.replaceChildren(...models.map((model) => new Option(model.id)));
+    this.controls.model.replaceChildren(...options(models.map(({ id }) => id)));
     const first = models.find((model) => model.default);
     if (first) this.controls.model.value = first.id;
     this.controls.model.addEventListener("change", () => this.#showModel());
@@ -113,7 +113,7 @@ export class Form {
   #showModel() {
     const { model, controls } = this;
     for (const field of this.root.querySelectorAll("[data-kind]")) field.hidden = field.dataset.kind !== model.kind;
-    controls.class_label.replaceChildren(...model.classes.map((name) => new Option(name)));
+    controls.class_label.replaceChildren(...options(model.classes));
     if (model.classes.includes(model.examples[0])) controls.class_label.value = model.examples[0];
     controls.prompt.placeholder = model.examples[0] ?? "";
     this.root.querySelector("#examples").replaceChildren(...model.examples.map((text) => this.#example(text)));
@@ -127,7 +127,7 @@ export class Form {
       controls[side].step = model.size.multiple;
     }
     const standard = new Option(`the model’s (${model.defaults.sampler})`, "");
-    controls.sampler.replaceChildren(standard, ...[...this.samplers.keys()].map((name) => new Option(name)));
+    controls.sampler.replaceChildren(standard, ...options([...this.samplers.keys()]));
     this.#showOptions();
     this.clear();
   }
@@ -149,12 +149,16 @@ export class Form {
       const label = element("label", { htmlFor: name }, words[0].toUpperCase() + words.slice(1));
       const control =
         kind === "choice"
-          ? element("select", { id: name, name }, new Option("default", ""), ...values.filter((value) => value !== "default").map((value) => new Option(value)))
+          ? element("select", { id: name, name }, new Option("default", ""), ...options(values.filter((value) => value !== "default")))
           : element("input", { id: name, name, type: "number", step: "any", "data-type": "number", placeholder: "default" });
       return element("div", { className: "field" }, label, control);
     });
     this.root.querySelector("#options").replaceChildren(...fields);
   }
+}
+
+function options(values) {
+  return values.map((value) => new Option(value, value));
 }
 
 function read(control) {

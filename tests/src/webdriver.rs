@@ -1,6 +1,7 @@
 //! Chromium, driven by the WebDriver protocol (W3C, 2018).
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
@@ -131,6 +132,14 @@ impl Browser {
         self.command(Method::POST, "/goog/cdp/execute", json!({"cmd": command, "params": parameters})).await
     }
 
+    fn quit(&self) -> std::io::Result<usize> {
+        let (authority, path) = self.session.trim_start_matches("http://").split_once('/').unwrap_or_default();
+        let mut stream = TcpStream::connect(authority)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        write!(stream, "DELETE /{path} HTTP/1.1\r\nHost: {authority}\r\nConnection: close\r\n\r\n")?;
+        stream.read(&mut [0; 64])
+    }
+
     async fn element(&self, selector: &str) -> String {
         let query = json!({"using": "css selector", "value": selector});
         let element = self.command(Method::POST, "/element", query).await;
@@ -158,8 +167,9 @@ impl std::fmt::Debug for Browser {
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        // The driver ends its browsers when it is told to end, and not when it is killed.
-        Command::new("kill").args(["-TERM", &self.driver.id().to_string()]).status().ok();
+        // The browser outlives its driver, unless it is told to end before. There is no async here.
+        self.quit().ok();
+        self.driver.kill().ok();
         self.driver.wait().ok();
     }
 }

@@ -47,11 +47,13 @@ async fn run(config: Config) -> Result<(), CommandError> {
     let make_denoiser = move || Ok::<_, std::convert::Infallible>(ModelDenoiser::new(denoiser));
     let server = Server::start(config, library.clone(), make_denoiser).await.map_err(CommandError::failed)?;
 
+    // Before anyone hears of the address: who knows it may send a signal.
+    let stop = stop_signal(longest)?;
     let models: Vec<_> = library.infos().map(|info| info.name.as_str()).collect();
     let address = server.address();
     tracing::info!(%address, models = models.join(","), version = env!("CARGO_PKG_VERSION"), "listening");
     print(format_args!("listening on http://{address}"))?;
-    server.run_until(stop_signal(longest)?).await;
+    server.run_until(stop).await;
     Ok(())
 }
 
