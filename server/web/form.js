@@ -147,10 +147,7 @@ export class Form {
     const fields = (sampler?.options ?? []).map(({ name, kind, values }) => {
       const words = name.replaceAll("_", " ");
       const label = element("label", { htmlFor: name }, words[0].toUpperCase() + words.slice(1));
-      const control =
-        kind === "choice"
-          ? element("select", { id: name, name }, new Option("default", ""), ...options(values.filter((value) => value !== "default")))
-          : element("input", { id: name, name, type: "number", step: "any", "data-type": "number", placeholder: "default" });
+      const control = kind === "choice" ? choice(name, values) : number(name);
       return element("div", { className: "field" }, label, control);
     });
     this.root.querySelector("#options").replaceChildren(...fields);
@@ -159,6 +156,15 @@ export class Form {
 
 function options(values) {
   return values.map((value) => new Option(value, value));
+}
+
+function choice(name, values) {
+  const others = options(values.filter((value) => value !== "default"));
+  return element("select", { id: name, name }, new Option("default", ""), ...others);
+}
+
+function number(name) {
+  return element("input", { id: name, name, type: "number", step: "any", "data-type": "number", placeholder: "default" });
 }
 
 function read(control) {
