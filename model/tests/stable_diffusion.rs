@@ -1,4 +1,4 @@
-//! Whole pipelines against diffusers: every case of the test models in `data/{sd15,sd21v,sdxl,inpaint}`.
+//! Whole pipelines against diffusers: every case of the test models in `data/{sd15,sd21v,sdxl,inpaint}`, and of `data/pipelines`.
 
 mod goldens;
 
@@ -22,4 +22,14 @@ fn stable_diffusion_xl_makes_diffusers_pictures() {
 #[test]
 fn a_network_that_sees_the_mask_makes_diffusers_pictures() {
     TestModel::open("inpaint").check_all(2, Tolerance::STRICT);
+}
+
+#[test]
+fn further_requests_and_variants_make_diffusers_pictures() {
+    let mut cases = 0;
+    for variant in TestModel::open_variants() {
+        cases += variant.cases.len();
+        variant.check_all(variant.cases.len(), Tolerance::STRICT);
+    }
+    assert_eq!(cases, 29);
 }

@@ -1,10 +1,12 @@
 //! The cases of a Stable Diffusion test model.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::Deserialize;
+use serde_json::Value;
 use x0_model::sampler::{NoiseSchedule, SamplerKind, SamplerSpec, TimestepSpacing};
 use x0_model::{Channels, Conditioning, InitImage, Library, Model, Picture, Request, Slot};
 
@@ -48,6 +50,14 @@ pub struct Case {
     init_image: Option<String>,
     mask_image: Option<String>,
     strength: Option<f64>,
+    /// The folder of the model, of cases that are not beside it.
+    #[serde(default)]
+    base: String,
+    /// Values written over those of the model's files.
+    #[serde(default)]
+    patch: BTreeMap<String, serde_json::Map<String, Value>>,
+    /// The folder of a unet to take instead of the model's.
+    unet: Option<String>,
 }
 
 fn default_size() -> u32 {
@@ -72,15 +82,30 @@ impl TestModel {
     }
 
     pub fn open_at(folder: &Path) -> Self {
-        let library = Library::open(Some(folder)).unwrap();
-        assert_eq!(library.problems(), []);
-        let cases: Cases = serde_json::from_str(&fs::read_to_string(folder.join("cases.json")).unwrap()).unwrap();
-        Self {
-            folder: folder.to_owned(),
-            model: library.load("model").unwrap(),
-            cases: cases.cases,
-            goldens: Goldens::open(&folder.join("cases.safetensors")),
+        Self::new(folder, read_cases(folder), load(folder))
+    }
+
+    fn new(folder: &Path, cases: Vec<Case>, model: Arc<Model>) -> Self {
+        Self { folder: folder.to_owned(), model, cases, goldens: Goldens::open(&folder.join("cases.safetensors")) }
+    }
+
+    /// The further cases in `data/pipelines`, by the variant of a model that they are for.
+    pub fn open_variants() -> Vec<Self> {
+        let folder = data("pipelines");
+        let mut variants: Vec<Vec<Case>> = Vec::new();
+        for case in read_cases(&folder) {
+            match variants.iter_mut().find(|cases| cases[0].is_for_the_model_of(&case)) {
+                Some(cases) => cases.push(case),
+                None => variants.push(vec![case]),
+            }
         }
+        let open = |cases: Vec<Case>| {
+            let models = tempfile::tempdir().unwrap();
+            cases[0].write_model(&folder, &models.path().join("model"));
+            let model = load(models.path());
+            Self::new(&folder, cases, model)
+        };
+        variants.into_iter().map(open).collect()
     }
 
     pub fn case(&self, name: &str) -> &Case {
@@ -154,6 +179,47 @@ impl TestModel {
         let map = self.goldens.map(&format!("{}.image", case.name));
         let largest = flat(&map).into_iter().fold(0f32, f32::max);
         if largest <= 1.0 { (map * 255.0).unwrap() } else { map }
+    }
+}
+
+impl Case {
+    fn is_for_the_model_of(&self, other: &Self) -> bool {
+        (&self.base, &self.patch, &self.unet) == (&other.base, &other.patch, &other.unet)
+    }
+
+    /// Writes the case's variant of its model.
+    fn write_model(&self, folder: &Path, to: &Path) {
+        copy_folder(&data(&self.base).join("model"), to);
+        for (file, values) in &self.patch {
+            let mut json: serde_json::Map<String, Value> =
+                serde_json::from_str(&fs::read_to_string(to.join(file)).unwrap()).unwrap();
+            json.extend(values.clone());
+            fs::write(to.join(file), Value::Object(json).to_string()).unwrap();
+        }
+        if let Some(unet) = &self.unet {
+            fs::remove_dir_all(to.join("unet")).unwrap();
+            copy_folder(&folder.join(unet), &to.join("unet"));
+        }
+    }
+}
+
+fn read_cases(folder: &Path) -> Vec<Case> {
+    let cases: Cases = serde_json::from_str(&fs::read_to_string(folder.join("cases.json")).unwrap()).unwrap();
+    cases.cases
+}
+
+/// Loads the model `model` of a folder.
+fn load(models: &Path) -> Arc<Model> {
+    let library = Library::open(Some(models)).unwrap();
+    assert_eq!(library.problems(), []);
+    library.load("model").unwrap()
+}
+
+pub fn copy_folder(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let (path, to) = (entry.as_ref().unwrap().path(), to.join(entry.unwrap().file_name()));
+        if path.is_dir() { copy_folder(&path, &to) } else { drop(fs::copy(&path, &to).unwrap()) }
     }
 }
 
