@@ -13,7 +13,7 @@ pub struct Problem {
     #[schema(example = "about:blank")]
     pub kind: String,
     /// The status in words.
-    #[schema(example = "Unprocessable Content")]
+    #[schema(example = "Unprocessable Entity")]
     pub title: String,
     #[schema(example = 422)]
     pub status: u16,

@@ -172,6 +172,8 @@ pub struct Config {
 pub struct ShutdownConfig {
     pub delay: Duration,
     pub drain: Duration,
+    /// How long each of the steps after that may take.
+    pub grace: Duration,
 }
 
 /// A setting that cannot be served with.
@@ -225,7 +227,11 @@ impl ServeArgs {
             body: BodyLimits { bytes: http.max_body_bytes, time: http.body_timeout },
             max_streams: http.max_streams,
             max_wait: http.max_wait,
-            shutdown: ShutdownConfig { delay: self.shutdown.shutdown_delay, drain: self.shutdown.drain_timeout },
+            shutdown: ShutdownConfig {
+                delay: self.shutdown.shutdown_delay,
+                drain: self.shutdown.drain_timeout,
+                grace: SHUTDOWN_GRACE,
+            },
         })
     }
 }
@@ -271,6 +277,9 @@ fn duration(text: &str) -> Result<Duration, String> {
     };
     read.filter(|duration| *duration <= LONGEST).ok_or_else(|| "must be a time such as 10s, 2m or 1h".to_owned())
 }
+
+/// How long a model call may go on after the drain, connections may take to close, and the engine's thread to end.
+const SHUTDOWN_GRACE: Duration = Duration::from_secs(3);
 
 /// Ten years: more is a slip, and could not be added to the clock.
 const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 3600);

@@ -25,8 +25,6 @@ use crate::shutdown::{Lifecycle, Stage};
 use crate::store::MemoryStore;
 use crate::validate::{Validator, Work};
 
-/// How long connections may take to close when the rest has ended, and the engine to notice that it should.
-const CLOSING: Duration = Duration::from_secs(5);
 /// Requests with pictures in them that are checked at once.
 const CHECKING: usize = 16;
 /// How often the histograms are folded.
@@ -105,7 +103,7 @@ impl Server {
     pub async fn run_until(self, stop: impl Future<Output = ()>) {
         let upkeep = tokio::spawn(upkeep(self.app.metrics.clone()));
         stop.await;
-        let ShutdownConfig { delay, drain } = self.shutdown;
+        let ShutdownConfig { delay, drain, grace } = self.shutdown;
         let lifecycle = self.app.lifecycle.clone();
 
         tracing::info!(delay_seconds = delay.as_secs_f64(), "stopping: not ready any more");
@@ -115,17 +113,16 @@ impl Server {
         tracing::info!(drain_seconds = drain.as_secs_f64(), "stopping: finishing what was accepted");
         lifecycle.advance(Stage::Draining);
         self.app.engine.drain(Instant::now() + drain);
-        let handed_over = self.app.generations.clone();
-        if timeout(drain + CLOSING, async move { handed_over.settled().await }).await.is_err() {
+        if timeout(drain + grace, self.app.generations.settled()).await.is_err() {
             tracing::warn!("stopping: a model call did not end in time");
         }
 
         lifecycle.advance(Stage::Closing);
-        if timeout(CLOSING, self.connections).await.is_err() {
+        if timeout(grace, self.connections).await.is_err() {
             tracing::warn!("stopping: connections were still open");
         }
         upkeep.abort();
-        end(self.engine).await;
+        end(self.engine, grace).await;
         tracing::info!("stopped");
     }
 }
@@ -143,14 +140,14 @@ async fn upkeep(metrics: Metrics) {
 }
 
 /// Waits for the engine's thread, on a thread of its own: a model call that hangs must not keep the process.
-async fn end(engine: Engine<Work>) {
+async fn end(engine: Engine<Work>, grace: Duration) {
     let (told, ended) = tokio::sync::oneshot::channel();
     std::thread::spawn(move || {
         engine.join();
         // Nobody waits any more when it took too long.
         let _ = told.send(());
     });
-    if timeout(CLOSING, ended).await.is_err() {
+    if timeout(grace, ended).await.is_err() {
         tracing::warn!("stopping: the engine's thread is left behind");
     }
 }

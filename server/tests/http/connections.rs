@@ -1,0 +1,124 @@
+//! HTTP below the level of requests: raw bytes on a socket.
+
+use std::time::Duration;
+
+use reqwest::Method;
+use serde_json::json;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use crate::harness::{TestServer, within};
+
+async fn connect(server: &TestServer) -> TcpStream {
+    within(TcpStream::connect(server.base.strip_prefix("http://").unwrap())).await.unwrap()
+}
+
+/// Sends bytes and reads until the server hangs up.
+async fn exchange(server: &TestServer, bytes: &[u8]) -> String {
+    let mut stream = connect(server).await;
+    stream.write_all(bytes).await.unwrap();
+    until_closed(&mut stream).await
+}
+
+async fn until_closed(stream: &mut TcpStream) -> String {
+    let mut answer = Vec::new();
+    // A reset is as good an end as any.
+    let _ = within(stream.read_to_end(&mut answer)).await;
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+/// The status of an answer; 0 if there is none.
+fn status(answer: &str) -> u16 {
+    answer.split(' ').nth(1).map_or(0, |status| status.parse().unwrap())
+}
+
+#[tokio::test]
+async fn malformed_requests_are_refused_and_harm_nobody() {
+    let server = TestServer::start().await;
+    let post = "POST /v1/generations HTTP/1.1\r\nhost: x\r\nconnection: close\r\n";
+    let many_headers: String = (0..200).map(|i| format!("x-{i}: 1\r\n")).collect();
+    let long_header = format!("GET /livez HTTP/1.1\r\nhost: x\r\nx: {}\r\n\r\n", "x".repeat(1 << 17));
+    for (name, request, expected) in [
+        ("no HTTP", "hello\r\n\r\n".to_owned(), 400),
+        ("an unknown version", "GET / HTTP/9.9\r\n\r\n".to_owned(), 400),
+        ("two lengths", format!("{post}content-length: 1\r\ncontent-length: 2\r\n\r\n{{}}"), 400),
+        ("a length that is no number", format!("{post}content-length: two\r\n\r\n{{}}"), 400),
+        ("a chunk that is none", format!("{post}transfer-encoding: chunked\r\n\r\nzz\r\n{{}}\r\n0\r\n\r\n"), 400),
+        ("an unknown transfer coding", format!("{post}transfer-encoding: gzip\r\n\r\n{{}}"), 400),
+        ("a folded header", "GET /livez HTTP/1.1\r\nhost: x\r\nx: a\r\n b\r\n\r\n".to_owned(), 400),
+        ("too many headers", format!("GET /livez HTTP/1.1\r\nhost: x\r\n{many_headers}\r\n"), 431),
+        ("too long a header", long_header, 431),
+    ] {
+        assert_eq!(status(&exchange(&server, request.as_bytes()).await), expected, "{name}");
+    }
+    server.finish(&json!({"class_label": 0})).await;
+}
+
+#[tokio::test]
+async fn slow_heads_are_not_waited_for() {
+    let server = TestServer::start_with(|config| config.connections.header_timeout = Duration::from_millis(100)).await;
+    for begun in ["", "P", "PRI * HTTP/2.0", "GET /livez HTTP/1.1\r\nhost: x\r\nx: "] {
+        let mut stream = connect(&server).await;
+        stream.write_all(begun.as_bytes()).await.unwrap();
+        let answer = until_closed(&mut stream).await;
+        assert!(matches!(status(&answer), 0 | 408), "{begun}: {answer}");
+    }
+    let mut idle = connect(&server).await;
+    idle.write_all(b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    assert_eq!(status(&until_closed(&mut idle).await), 200, "an idle connection is closed after its answer");
+    server.metric("x0_connections 1").await;
+}
+
+#[tokio::test]
+async fn slow_bodies_are_not_waited_for() {
+    let server = TestServer::start_with(|config| config.body.time = Duration::from_millis(100)).await;
+    let head = "POST /v1/generations HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n{";
+    let answer = exchange(&server, head.as_bytes()).await;
+    assert_eq!(status(&answer), 408, "{answer}");
+    assert!(answer.contains("connection: close") && answer.contains("\"request_timeout\""), "{answer}");
+}
+
+#[tokio::test]
+async fn long_bodies_are_refused() {
+    let server = TestServer::start_with(|config| config.body.bytes = 1000).await;
+    let post = "POST /v1/generations HTTP/1.1\r\nhost: x\r\n";
+    let declared = format!("{post}content-length: 1001\r\nexpect: 100-continue\r\n\r\n");
+    let answer = exchange(&server, declared.as_bytes()).await;
+    assert_eq!(status(&answer), 413, "before the body is sent: {answer}");
+
+    let chunk = format!("3e9\r\n{}\r\n", " ".repeat(1001));
+    let chunked = format!("{post}transfer-encoding: chunked\r\n\r\n{chunk}");
+    let answer = exchange(&server, chunked.as_bytes()).await;
+    assert_eq!(status(&answer), 413, "{answer}");
+    assert!(answer.contains("\"payload_too_large\""));
+
+    let just = json!({"class_label": 0}).to_string();
+    let fits = server.request(Method::POST, "/v1/generations").body(format!("{just}{}", " ".repeat(1000 - just.len())));
+    assert_eq!(server.answer(fits).await.0, 202);
+}
+
+#[tokio::test]
+async fn connections_are_capped() {
+    let server = TestServer::start_with(|config| config.connections.count = 3).await;
+    let mut open = Vec::new();
+    for _ in 0..3 {
+        let mut stream = connect(&server).await;
+        stream.write_all(b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+        let mut byte = [0];
+        within(stream.read_exact(&mut byte)).await.unwrap();
+        open.push(stream);
+    }
+    let answer = until_closed(&mut connect(&server).await).await;
+    assert_eq!(status(&answer), 503);
+    assert!(answer.contains("\"overloaded\"") && answer.contains("retry-after: 1"), "{answer}");
+    drop(open);
+    server.metric("x0_connections 1").await;
+}
+
+#[tokio::test]
+async fn http_2_is_spoken_too() {
+    let server = TestServer::start().await;
+    let client = reqwest::Client::builder().http2_prior_knowledge().build().unwrap();
+    let answer = within(client.get(format!("{}/v1/models", server.base)).send()).await.unwrap();
+    assert_eq!((answer.version(), answer.status().as_u16()), (reqwest::Version::HTTP_2, 200));
+}

@@ -1,0 +1,61 @@
+//! The committed OpenAPI document.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use crate::harness::TestServer;
+
+fn committed() -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../openapi/openapi.json")
+}
+
+/// To change the document on purpose, run this test with `UPDATE_OPENAPI=1` and commit the file.
+#[test]
+fn the_committed_document_is_the_one_of_the_routes() {
+    let document = x0_server::http::router::document().to_pretty_json().unwrap() + "\n";
+    if std::env::var_os("UPDATE_OPENAPI").is_some() {
+        std::fs::write(committed(), &document).unwrap();
+    }
+    let committed = std::fs::read_to_string(committed()).unwrap_or_default();
+    assert!(committed == document, "openapi/openapi.json differs from the routes; see this test's comment");
+}
+
+#[tokio::test]
+async fn the_document_is_served() {
+    let server = TestServer::start().await;
+    let served = server.json("/openapi.json").await;
+    let committed: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(committed()).unwrap()).unwrap();
+    assert_eq!(served, committed);
+}
+
+#[test]
+fn the_document_has_every_route_and_every_reference_leads_somewhere() {
+    let document: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(committed()).unwrap()).unwrap();
+    let operations: BTreeSet<String> = document["paths"]
+        .as_object()
+        .unwrap()
+        .iter()
+        .flat_map(|(path, item)| item.as_object().unwrap().keys().map(move |method| format!("{method} {path}")))
+        .collect();
+    let expected = [
+        "delete /v1/generations/{id}",
+        "get /livez",
+        "get /metrics",
+        "get /readyz",
+        "get /v1/generations",
+        "get /v1/generations/{id}",
+        "get /v1/generations/{id}/events",
+        "get /v1/generations/{id}/images/{index}",
+        "get /v1/models",
+        "get /v1/models/{id}",
+        "get /v1/samplers",
+        "post /v1/generations",
+    ];
+    assert_eq!(operations, BTreeSet::from(expected.map(str::to_owned)));
+
+    let text = document.to_string();
+    for reference in text.split("\"$ref\":\"#").skip(1) {
+        let pointer = reference.split('"').next().unwrap();
+        assert!(document.pointer(pointer).is_some(), "{pointer}");
+    }
+}

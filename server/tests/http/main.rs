@@ -1,0 +1,14 @@
+//! The HTTP contract, over real connections, with a denoiser that needs no model.
+
+mod bad_inputs;
+mod cancelling;
+mod concurrency;
+mod connections;
+mod document;
+mod events;
+mod failures;
+mod generations;
+mod harness;
+mod operations;
+mod queue;
+mod stopping;
