@@ -5,7 +5,7 @@ use crate::witness::Witness;
 use x0_engine::{Job, JobId, Tenant};
 
 /// A job that is not done by then never will be.
-const MOST_TURNS: usize = 100_000;
+const MOST_TURNS: usize = 30_000;
 
 /// Keeps `waiting` short jobs in the queue, one after the other of these tenants, until the long one is done.
 fn check(overhead: f64, long: Job<()>, short: &Job<()>, tenants: &[u64], waiting: usize) {
