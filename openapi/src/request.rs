@@ -20,7 +20,7 @@ pub struct GenerationRequest {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "fashion")]
     pub model: Option<String>,
-    /// What a text-to-image model shall show.
+    /// What a text-to-image model shall show. The empty string stands for nothing in particular.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(max_length = 8192)]
     pub prompt: Option<String>,

@@ -18,8 +18,16 @@ const MODELS: [&str; 6] = ["sd15", "sd21v", "sdxl", "inpaint", "class", "uncond"
 
 /// Fields of a case that a request has under the same name.
 const SAME_NAME: [&str; 10] = [
-    "prompt", "negative_prompt", "sampler", "steps", "guidance_scale", "guidance_rescale", "eta", "clip_skip",
-    "timestep_spacing", "strength",
+    "prompt",
+    "negative_prompt",
+    "sampler",
+    "steps",
+    "guidance_scale",
+    "guidance_rescale",
+    "eta",
+    "clip_skip",
+    "timestep_spacing",
+    "strength",
 ];
 
 fn data(path: &str) -> PathBuf {
@@ -64,18 +72,19 @@ fn request(model: &str, case: &Value, seed: &Value) -> Value {
     request
 }
 
-/// Image `index` of a golden: its levels, pixel after pixel.
+/// Image `index` of a golden: its levels, pixel after pixel. Goldens are levels, or numbers from 0 to 1.
 fn levels(golden: &TensorView<'_>, index: usize) -> Vec<u8> {
-    let bytes = golden.data();
-    let numbers: Vec<f32> = match golden.dtype() {
-        safetensors::Dtype::F16 => bytes.chunks_exact(2).map(|b| half::f16::from_le_bytes([b[0], b[1]]).to_f32()).collect(),
-        safetensors::Dtype::F32 => bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect(),
-        other => panic!("goldens are float16 or float32, not {other:?}"),
+    let level = |x: f32| (x * 255.0).round() as u8;
+    let all: Vec<u8> = match golden.dtype() {
+        safetensors::Dtype::U8 => golden.data().to_vec(),
+        safetensors::Dtype::F32 => {
+            golden.data().chunks_exact(4).map(|b| level(f32::from_le_bytes([b[0], b[1], b[2], b[3]]))).collect()
+        }
+        other => panic!("goldens are bytes or float32, not {other:?}"),
     };
     let [_, channels, height, width] = golden.shape() else { panic!("a golden has four dimensions") };
-    let image = &numbers[index * channels * height * width..];
-    let at = |i: usize| image[i % channels * height * width + i / channels];
-    (0..channels * height * width).map(|i| (at(i) * 255.0).round() as u8).collect()
+    let image = &all[index * channels * height * width..];
+    (0..channels * height * width).map(|i| image[i % channels * height * width + i / channels]).collect()
 }
 
 /// Compares every case of a model whose scheduler is the model's own.
@@ -84,7 +93,8 @@ async fn every_case_of(model: &str) {
     let server = Server::start_with(&["--models", models.path().to_str().expect("the path is text")]);
     let cases = std::fs::read(data(&format!("{model}/cases.json"))).expect("the cases are part of the repository");
     let cases: Value = serde_json::from_slice(&cases).expect("the cases are JSON");
-    let tensors = std::fs::read(data(&format!("{model}/cases.safetensors"))).expect("the goldens are part of the repository");
+    let tensors =
+        std::fs::read(data(&format!("{model}/cases.safetensors"))).expect("the goldens are part of the repository");
     let tensors = SafeTensors::deserialize(&tensors).expect("the goldens are tensors");
     let mut compared = 0;
     for case in cases["cases"].as_array().expect("a list") {
@@ -97,7 +107,8 @@ async fn every_case_of(model: &str) {
         for (index, seed) in case["seeds"].as_array().expect("cases have seeds").iter().enumerate() {
             let request = request(model, case, seed);
             let picture = image::load_from_memory(&server.picture(&request).await).expect("the answer is a picture");
-            let found = if golden.shape()[1] == 1 { picture.to_luma8().into_raw() } else { picture.to_rgb8().into_raw() };
+            let found =
+                if golden.shape()[1] == 1 { picture.to_luma8().into_raw() } else { picture.to_rgb8().into_raw() };
             let expected = levels(&golden, index);
             assert_eq!(found.len(), expected.len(), "{model}/{name}");
             let worst = found.iter().zip(&expected).map(|(a, b)| (i32::from(*a) - i32::from(*b)).abs()).max();

@@ -17,7 +17,6 @@ from data import NO_CLASS, load
 
 CHANNELS = (32, 64, 128, 128)
 WARMUP_STEPS = 250
-MIN_SNR_GAMMA = 5.0  # Hang et al. 2023, "Efficient Diffusion Training via Min-SNR Weighting Strategy"
 
 
 def make_model():
@@ -31,12 +30,21 @@ def make_model():
 
 def make_schedule():
     return DDPMScheduler(num_train_timesteps=1000, beta_start=0.0001, beta_end=0.02, beta_schedule="linear",
-                         prediction_type="v_prediction", clip_sample=True)
+                         prediction_type="v_prediction", clip_sample=True, timestep_spacing="trailing")
 
 
 def learning_rate(step, steps, peak):
     cooldown = steps // 4
     return peak * min(1.0, (step + 1) / WARMUP_STEPS, (steps - step) / cooldown)
+
+
+def loss_weight(alpha):
+    """The weight of the v-prediction's squared error: in terms of x₀, the signal-to-noise ratio clamped to 1..5.
+
+    The upper bound is min-SNR's (Hang et al. 2023). The lower one is that of Salimans and Ho 2022: without it the noisiest
+    steps, in which such small pictures get their shape, hardly count, and the classes come out as the wrong garments."""
+    snr = alpha / (1 - alpha)
+    return snr.clamp(1.0, 5.0) / (snr + 1)
 
 
 def ema_decay(step):
@@ -52,6 +60,7 @@ def main():
     a.add_argument("--rate", type=float, default=1e-3)
     a.add_argument("--label-dropout", type=float, default=0.12)
     a.add_argument("--seed", type=int, default=0)
+    a.add_argument("--init", help="a checkpoint whose weights to begin with, when --out has none")
     a.add_argument("--float32", action="store_true", help="no bfloat16 autocast (for processors without AVX-512 BF16)")
     a = a.parse_args()
     os.makedirs(a.out, exist_ok=True)
@@ -70,6 +79,9 @@ def main():
         model.load_state_dict(saved["model"]), ema.load_state_dict(saved["ema"]), optimizer.load_state_dict(saved["optimizer"])
         step, losses = saved["step"], saved["losses"]
         print(f"going on from step {step}", flush=True)
+    elif a.init:
+        weights = torch.load(a.init, map_location=device)["model"]
+        model.load_state_dict(weights), ema.load_state_dict(weights)
 
     def save():
         torch.save(dict(model=model.state_dict(), ema=ema.state_dict(), optimizer=optimizer.state_dict(), step=step, losses=losses), checkpoint + ".new")
@@ -92,13 +104,11 @@ def main():
         alpha = alphas[t][:, None, None, None]
         noisy = alpha.sqrt() * x0 + (1 - alpha).sqrt() * noise
         target = alpha.sqrt() * noise - (1 - alpha).sqrt() * x0
-        snr = alphas[t] / (1 - alphas[t])
-        weight = snr.clamp(max=MIN_SNR_GAMMA) / (snr + 1)
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(step, a.steps, a.rate)
         with torch.autocast(device, dtype=torch.bfloat16, enabled=not a.float32):
             out = model(noisy.contiguous(memory_format=torch.channels_last), t, class_labels=label).sample
-        loss = (weight * (out.float() - target).square().mean(dim=(1, 2, 3))).mean()
+        loss = (loss_weight(alphas[t]) * (out.float() - target).square().mean(dim=(1, 2, 3))).mean()
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)

@@ -28,7 +28,8 @@ pub(super) fn condition(
             let why = format!("{name} takes a prompt, not a class_label");
             checks.refuse("class_label", request.class_label.as_ref(), &why);
             let prompt = text(checks, "prompt", request.prompt.as_deref().unwrap_or_default(), limits);
-            if request.prompt.as_deref().is_none_or(|prompt| prompt.trim().is_empty()) {
+            // The empty string is a prompt, as in diffusers: a picture of nothing in particular. Spaces alone are a mistake.
+            if request.prompt.as_deref().is_none_or(|prompt| !prompt.is_empty() && prompt.trim().is_empty()) {
                 checks.fail("prompt", ErrorCode::EmptyPrompt, format!("{name} needs a prompt"));
             }
             let negative = request.negative_prompt.as_deref().unwrap_or_default();
