@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use crate::error::LoadError;
 use crate::folder::Folder;
 use crate::info::ModelInfo;
-use crate::model::Model;
+use crate::model::{Model, PreviewDecoder};
 use crate::request::{Cost, Request, RequestError};
 
 pub(crate) use blueprint::{Blueprint, Index};
@@ -95,6 +95,16 @@ impl Library {
     pub fn plan(&self, name: &str, request: &Request) -> Result<Cost, RequestError> {
         let unknown = || RequestError { field: "model", message: format!("there is no model {name:?}") };
         self.entry(name).ok_or_else(unknown)?.blueprint.plan(request)
+    }
+
+    /// The decoders by which previews of the model `name` can be made; [`PreviewDecoder::Auto`] is always possible.
+    pub fn preview_decoders(&self, name: &str) -> &'static [PreviewDecoder] {
+        self.entry(name).map_or(&[], |entry| entry.blueprint.preview_decoders())
+    }
+
+    /// The decoder that [`PreviewDecoder::Auto`] stands for. The request is one that [`Self::plan`] accepts.
+    pub fn auto_preview(&self, name: &str, request: &Request) -> PreviewDecoder {
+        self.entry(name).map_or(PreviewDecoder::Full, |entry| entry.blueprint.auto_preview(request))
     }
 
     /// What a user should know about how the model `name` will serve the request. The request is one that [`Self::plan`] accepts.

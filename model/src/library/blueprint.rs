@@ -11,6 +11,7 @@ use super::description::Description;
 use crate::error::LoadError;
 use crate::folder::Folder;
 use crate::info::ModelInfo;
+use crate::model::PreviewDecoder;
 use crate::pixel::PixelBlueprint;
 use crate::request::{Cost, Request, RequestError};
 use crate::stable_diffusion::StableDiffusionBlueprint;
@@ -96,6 +97,22 @@ impl Blueprint {
         match self {
             Self::Pixel(blueprint) => blueprint.plan(request),
             Self::StableDiffusion(blueprint) => blueprint.plan(request),
+        }
+    }
+
+    /// See [`super::Library::preview_decoders`].
+    pub(crate) fn preview_decoders(&self) -> &'static [PreviewDecoder] {
+        match self {
+            Self::Pixel(_) => &[PreviewDecoder::Full],
+            Self::StableDiffusion(blueprint) => blueprint.preview_decoders(),
+        }
+    }
+
+    /// See [`super::Library::auto_preview`].
+    pub(crate) fn auto_preview(&self, request: &Request) -> PreviewDecoder {
+        match self {
+            Self::Pixel(_) => PreviewDecoder::Full,
+            Self::StableDiffusion(blueprint) => blueprint.auto_preview(request),
         }
     }
 

@@ -5,6 +5,7 @@ use super::conditions::{ConditionSpec, NegativePrompt};
 use super::cost::{Budget, Needs};
 use super::latents::Codec;
 use super::maps::LatentShape;
+use super::preview::best;
 use super::start::{Mask, StartFrom, picture_in_size};
 use super::text::Prompt;
 use crate::error::LoadError;
@@ -13,6 +14,7 @@ use crate::info::{ModelInfo, ModelKind, SizeRule};
 use crate::library::Index;
 use crate::library::defaults::defaults;
 use crate::library::description::Description;
+use crate::model::PreviewDecoder;
 use crate::request::{Conditioning, Cost, InitImage, Request, RequestError};
 use crate::sampler::Sampler;
 
@@ -138,6 +140,19 @@ impl StableDiffusionBlueprint {
         })
     }
 
+    /// The decoders that previews can be made by.
+    pub(crate) fn preview_decoders(&self) -> &'static [PreviewDecoder] {
+        match self.components.tiny {
+            Some(_) => &[PreviewDecoder::Linear, PreviewDecoder::Tiny, PreviewDecoder::Full],
+            None => &[PreviewDecoder::Linear, PreviewDecoder::Full],
+        }
+    }
+
+    /// The decoder that [`PreviewDecoder::Auto`] stands for.
+    pub(crate) fn auto_preview(&self, request: &Request) -> PreviewDecoder {
+        best(&self.components, self.latent_shape(request))
+    }
+
     /// What a user should know about how a request is served.
     pub(crate) fn warnings(&self, request: &Request) -> Vec<String> {
         let Conditioning::Text { prompt, negative_prompt } = &request.conditioning else { return Vec::new() };
@@ -165,16 +180,21 @@ impl StableDiffusionBlueprint {
         if sampler.needs_variance() && self.components.unet.out_channels == self.components.vae.latent_channels() {
             return refuse("sampler", "this sampler takes its variance from the model, which predicts none".into());
         }
-        let scale = self.components.vae.scale();
-        let shape = LatentShape {
-            channels: self.components.vae.latent_channels(),
-            height: request.height as usize / scale,
-            width: request.width as usize / scale,
-        };
+        let shape = self.latent_shape(request);
         let needs = Needs::of(&self.components, shape, condition.negative_prompt.is_some());
         let tiled = self.budget.must_tile(&needs);
         self.budget.admit(&needs, tiled)?;
         Ok(Parsed { mode, sampler, condition, codec: Codec { kind: self.components.kind, shape, tiled } })
+    }
+
+    fn latent_shape(&self, request: &Request) -> LatentShape {
+        let vae = &self.components.vae;
+        let scale = vae.scale();
+        LatentShape {
+            channels: vae.latent_channels(),
+            height: request.height as usize / scale,
+            width: request.width as usize / scale,
+        }
     }
 
     fn check_options(&self, request: &Request) -> Result<(), RequestError> {

@@ -9,7 +9,7 @@ use super::components::{AutoencoderConfig, Components, Networks};
 use super::cost::Operations;
 use super::latents::Codec;
 use super::linear::LatentColors;
-use super::maps::map_picture;
+use super::maps::{LatentShape, map_picture};
 use crate::model::PreviewDecoder;
 use crate::picture::Picture;
 
@@ -17,6 +17,19 @@ use crate::picture::Picture;
 /// step's.
 const CHEAP_OPERATIONS: f64 = 2e9;
 const CHEAP_SHARE: f64 = 0.25;
+
+/// The best decoder that costs little.
+pub(super) fn best(components: &Components, shape: LatentShape) -> PreviewDecoder {
+    if matches!(components.vae, AutoencoderConfig::Tiny(_)) {
+        return PreviewDecoder::Full;
+    }
+    if components.tiny.is_some() {
+        return PreviewDecoder::Tiny;
+    }
+    let Operations { step, decode } = Operations::of(components, shape);
+    let cheap = decode < CHEAP_OPERATIONS || decode < CHEAP_SHARE * step;
+    if cheap { PreviewDecoder::Full } else { PreviewDecoder::Linear }
+}
 
 /// How a model's predictions are shown.
 #[derive(Debug)]
@@ -44,7 +57,8 @@ impl Previews {
         latents: &[f32],
         decoder: PreviewDecoder,
     ) -> Result<Picture> {
-        match self.choose(codec, decoder) {
+        let chosen = if decoder == PreviewDecoder::Auto { best(&self.components, codec.shape) } else { decoder };
+        match chosen {
             PreviewDecoder::Auto | PreviewDecoder::Full => codec.decode(networks, latents),
             PreviewDecoder::Linear => self.linear(networks, codec, latents),
             PreviewDecoder::Tiny => match &networks.tiny {
@@ -52,21 +66,6 @@ impl Previews {
                 // A model without one shows what costs as little.
                 None => self.linear(networks, codec, latents),
             },
-        }
-    }
-
-    /// The best decoder that costs little, where none is asked for.
-    fn choose(&self, codec: Codec, decoder: PreviewDecoder) -> PreviewDecoder {
-        let operations = || Operations::of(&self.components, codec.shape);
-        match (decoder, &self.components.vae) {
-            (PreviewDecoder::Auto, AutoencoderConfig::Tiny(_)) => PreviewDecoder::Full,
-            (PreviewDecoder::Auto, _) if self.components.tiny.is_some() => PreviewDecoder::Tiny,
-            (PreviewDecoder::Auto, _) => {
-                let Operations { step, decode } = operations();
-                let cheap = decode < CHEAP_OPERATIONS || decode < CHEAP_SHARE * step;
-                if cheap { PreviewDecoder::Full } else { PreviewDecoder::Linear }
-            }
-            (chosen, _) => chosen,
         }
     }
 
