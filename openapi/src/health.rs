@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 /// Whether the process is worth keeping.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Health {
-    /// `false` when a model call has been under way for far longer than any should take.
+    /// `false` when a model call has been under way for far longer than any should take, or when the engine is gone.
     pub alive: bool,
     /// Of the server.
     #[schema(example = "0.1.0")]

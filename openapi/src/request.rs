@@ -38,11 +38,11 @@ pub struct GenerationRequest {
     /// Image `i` uses `seed + i`. Default: random.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seed: Option<Seed>,
-    /// In pixels. Default: the model's.
+    /// In pixels. Default: `init_image`'s, or the model's.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1, maximum = 2048)]
     pub width: Option<i64>,
-    /// In pixels. Default: the model's.
+    /// In pixels. Default: `init_image`'s, or the model's.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1, maximum = 2048)]
     pub height: Option<i64>,
@@ -76,7 +76,8 @@ pub struct GenerationRequest {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 0, maximum = 12)]
     pub clip_skip: Option<i64>,
-    /// A picture to start from: base64 of a PNG, JPEG or WebP file, or a data URL of one.
+    /// A picture to start from: base64 of a PNG, JPEG or WebP file, or a data URL of one. It is scaled to `width` and `height`; without
+    /// these, its own size is taken.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub init_image: Option<String>,
     /// Where the picture is made anew: as `init_image`, white where it may change, black where it stays.

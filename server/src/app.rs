@@ -10,7 +10,7 @@ use tokio::sync::Semaphore;
 use x0_engine::EngineHandle;
 
 use crate::generation::{Generations, Inboxes};
-use crate::http::body::BodyLimits;
+use crate::http::body::BodyReader;
 use crate::metrics::Metrics;
 use crate::shutdown::Lifecycle;
 use crate::validate::{Validator, Work};
@@ -32,7 +32,7 @@ pub struct App {
     pub lifecycle: Lifecycle,
     /// Event streams that may be open.
     pub streams: Arc<Semaphore>,
-    pub body: BodyLimits,
+    pub bodies: BodyReader,
     /// How long an answer may wait for its picture.
     pub max_wait: Duration,
     /// A model call that takes longer hangs.

@@ -18,6 +18,12 @@ pub trait Catalog: fmt::Debug + Send + Sync + 'static {
     /// What the model will do with the request that the client may not expect.
     fn warnings(&self, name: &str, request: &Request) -> Vec<String>;
 
+    /// How the model's predictions can be shown, besides `auto` and `none`.
+    fn preview_decoders(&self, name: &str) -> Vec<PreviewDecoder>;
+
+    /// What `auto` means for a request that [`plan`](Catalog::plan) accepts.
+    fn auto_preview(&self, name: &str, request: &Request) -> PreviewDecoder;
+
     /// Whether the model's weights are in memory.
     fn is_loaded(&self, name: &str) -> bool;
 }
@@ -30,12 +36,4 @@ pub fn default_model<'a>(catalog: &'a dyn Catalog, chosen: &[String], kind: Mode
     let by_choice = chosen.iter().filter_map(|name| catalog.info(name)).find(of_kind);
     let embedded = infos.iter().copied().filter(of_kind).find(|info| info.embedded);
     by_choice.or(embedded).or_else(|| infos.into_iter().find(of_kind))
-}
-
-/// How a model's predictions can be shown; the first is what `auto` means.
-pub fn preview_decoders(info: &ModelInfo) -> &'static [PreviewDecoder] {
-    match info.kind {
-        ModelKind::Unconditional | ModelKind::ClassConditional => &[PreviewDecoder::Full],
-        ModelKind::TextToImage => &[PreviewDecoder::Linear, PreviewDecoder::Full],
-    }
 }

@@ -224,7 +224,7 @@ impl ServeArgs {
                 header_timeout: http.header_timeout,
                 write_timeout: http.write_timeout,
             },
-            body: BodyLimits { bytes: http.max_body_bytes, time: http.body_timeout },
+            body: BodyLimits { bytes: http.max_body_bytes, total_bytes: TOTAL_BODY_BYTES, time: http.body_timeout },
             max_streams: http.max_streams,
             max_wait: http.max_wait,
             shutdown: ShutdownConfig {
@@ -280,6 +280,9 @@ fn duration(text: &str) -> Result<Duration, String> {
 
 /// How long a model call may go on after the drain, connections may take to close, and the engine's thread to end.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(3);
+
+/// Of all large bodies that are being read at once.
+const TOTAL_BODY_BYTES: usize = 256 << 20;
 
 /// Ten years: more is a slip, and could not be added to the clock.
 const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 3600);

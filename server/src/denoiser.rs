@@ -25,8 +25,25 @@ impl Catalog for Library {
         Library::warnings(self, name, request)
     }
 
+    fn preview_decoders(&self, name: &str) -> Vec<x0_openapi::PreviewDecoder> {
+        Library::preview_decoders(self, name).iter().map(|decoder| name_of(*decoder)).collect()
+    }
+
+    fn auto_preview(&self, name: &str, request: &Request) -> x0_openapi::PreviewDecoder {
+        name_of(Library::auto_preview(self, name, request))
+    }
+
     fn is_loaded(&self, name: &str) -> bool {
         Library::is_loaded(self, name)
+    }
+}
+
+fn name_of(decoder: PreviewDecoder) -> x0_openapi::PreviewDecoder {
+    match decoder {
+        PreviewDecoder::Auto => x0_openapi::PreviewDecoder::Auto,
+        PreviewDecoder::Linear => x0_openapi::PreviewDecoder::Linear,
+        PreviewDecoder::Tiny => x0_openapi::PreviewDecoder::Tiny,
+        PreviewDecoder::Full => x0_openapi::PreviewDecoder::Full,
     }
 }
 

@@ -19,6 +19,7 @@ use crate::app::{App, AppState};
 use crate::catalog::Catalog;
 use crate::config::{Config, ShutdownConfig};
 use crate::generation::{Generations, Inboxes, Outlet};
+use crate::http::body::BodyReader;
 use crate::http::{accept, router};
 use crate::metrics::Metrics;
 use crate::shutdown::{Lifecycle, Stage};
@@ -82,7 +83,7 @@ impl Server {
             metrics: metrics.clone(),
             lifecycle: Lifecycle::new(),
             streams: Arc::new(Semaphore::new(config.max_streams)),
-            body: config.body,
+            bodies: BodyReader::new(config.body),
             max_wait: config.max_wait,
             step_timeout: config.step_timeout,
             started: Timestamp::now(),

@@ -116,3 +116,54 @@ impl Drop for Outlet {
         state.inboxes.clear();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use x0_engine::StepReport;
+
+    use super::*;
+
+    const JOB: JobId = JobId(7);
+
+    fn outlet() -> (Arc<Inboxes>, Outlet) {
+        let inboxes = Arc::new(Inboxes::default());
+        (inboxes.clone(), Outlet::new(inboxes, Metrics::new().unwrap()))
+    }
+
+    fn step(step: u32) -> Event<Picture> {
+        Event::Step { image: 0, step, steps: 1000, report: StepReport { timestep: 0.0, sigma: 0.0 } }
+    }
+
+    #[test]
+    fn a_recorder_that_is_behind_misses_steps_but_no_fact() {
+        let (inboxes, outlet) = outlet();
+        let mut inbox = inboxes.open(JOB, 2).unwrap();
+        for k in 0..1000 {
+            outlet.event(JOB, step(k));
+        }
+        let picture = || Picture { width: 1, height: 1, channels: x0_model::Channels::Gray, bytes: vec![0] };
+        outlet.event(JOB, Event::Started);
+        outlet.event(JOB, Event::Image { image: 0, picture: picture() });
+        outlet.event(JOB, Event::Image { image: 1, picture: picture() });
+        outlet.event(JOB, Event::Succeeded);
+        let mut events = Vec::new();
+        while let Some(event) = inbox.blocking_recv() {
+            events.push(event);
+        }
+        assert_eq!(events.len(), BACKLOG + 4, "and the inbox ends after the terminal event");
+        assert_eq!(events[BACKLOG], Event::Started);
+        assert_eq!(events.last(), Some(&Event::Succeeded));
+    }
+
+    #[test]
+    fn the_engines_end_closes_every_inbox() {
+        let (inboxes, outlet) = outlet();
+        let mut inbox = inboxes.open(JOB, 1).unwrap();
+        outlet.event(JOB, Event::Started);
+        assert!(inboxes.is_open());
+        drop(outlet);
+        assert_eq!(inbox.blocking_recv(), Some(Event::Started));
+        assert_eq!(inbox.blocking_recv(), None);
+        assert!(!inboxes.is_open() && inboxes.open(JobId(8), 1).is_none());
+    }
+}

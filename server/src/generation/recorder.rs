@@ -96,7 +96,7 @@ impl Recorder {
     }
 
     async fn moved(&mut self, position: u32, eta: Duration) -> Result<(), StoreError> {
-        let eta_seconds = Some(eta.as_secs_f64());
+        let eta_seconds = Some((eta.as_secs_f64() * 1000.0).round() / 1000.0);
         if std::mem::replace(&mut self.queued, true) {
             self.store.show(self.id, Glimpse::Moved { position, eta_seconds });
             return Ok(());

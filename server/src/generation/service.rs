@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::StreamExt as _;
-use jiff::Timestamp;
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
@@ -13,6 +12,7 @@ use x0_openapi::{Event, GenerationRecord};
 
 use super::outlet::Inboxes;
 use super::recorder::Recorder;
+use crate::clock::now;
 use crate::metrics::Metrics;
 use crate::store::{Created, Followed, IdempotencyKey, JobStore, NewGeneration, StoreError};
 use crate::validate::{Order, Work};
@@ -73,7 +73,9 @@ impl Generations {
 
     async fn accept_whole(&self, order: Order, key: Option<IdempotencyKey>) -> Result<Accepted, Refused> {
         let id = Uuid::now_v7();
-        let record = order.record(id, Timestamp::now());
+        let mut record = order.record(id, now());
+        let ahead = self.engine.snapshot();
+        record.position = u32::try_from(ahead.queued + ahead.running).ok();
         match self.store.create(NewGeneration { record: record.clone(), key }).await? {
             Created::New => {}
             Created::Replayed(earlier) => {

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::ConnectInfo;
-use axum::http::Request;
+use axum::http::header::{self, HeaderValue};
+use axum::http::{Request, Version};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -115,13 +116,18 @@ impl Connection {
         let first_request = Arc::new(Notify::new());
         let service = service_fn({
             let (router, peer, first_request) = (self.router, self.peer, first_request.clone());
+            let lifecycle = self.lifecycle.clone();
             move |request: Request<Incoming>| {
                 first_request.notify_one();
-                let router = router.clone();
+                let (router, lifecycle) = (router.clone(), lifecycle.clone());
                 async move {
                     let mut request = request.map(axum::body::Body::new);
                     request.extensions_mut().insert(ConnectInfo(peer));
-                    let Ok(response) = router.oneshot(request).await;
+                    let http_2 = request.version() == Version::HTTP_2;
+                    let Ok(mut response) = router.oneshot(request).await;
+                    if lifecycle.stage() > Stage::Serving && !http_2 {
+                        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+                    }
                     Ok::<_, Infallible>(response)
                 }
             }

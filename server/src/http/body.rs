@@ -1,31 +1,94 @@
 //! Reading a request's body: JSON, bounded in length and in time.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::header::{self, HeaderMap, HeaderValue};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use x0_openapi::{ErrorCode, Json, parse};
 
 use super::error::ApiError;
 
-/// What a body may be at most.
+/// What bodies may be at most.
 #[derive(Clone, Copy, Debug)]
 pub struct BodyLimits {
     pub bytes: usize,
+    /// Of all bodies together that are being read or checked, those below [`SMALL`] aside.
+    pub total_bytes: usize,
     /// From the head to the last byte.
     pub time: Duration,
 }
 
-/// Reads a JSON body.
-///
-/// The content type must be JSON, or absent, or `application/x-www-form-urlencoded`: that is what curl says of `-d '{..}'` when it is
-/// not told otherwise.
-pub async fn json(headers: &HeaderMap, body: Body, limits: BodyLimits) -> Result<Json, ApiError> {
-    check_content_type(headers)?;
-    check_encoding(headers)?;
-    let bytes = read(headers, body, limits).await?;
-    parse(&bytes).map_err(|error| ApiError::new(ErrorCode::InvalidJson, format!("the body is not JSON: {error}")))
+/// Bodies up to this length are bounded well enough by the number of connections.
+const SMALL: usize = 64 << 10;
+/// What the memory for bodies is counted in.
+const PAGE: usize = 4 << 10;
+
+/// Reads bodies within their limits. Clones share the memory that there is for bodies.
+#[derive(Clone, Debug)]
+pub struct BodyReader {
+    limits: BodyLimits,
+    /// A permit is a page.
+    memory: Arc<Semaphore>,
+}
+
+/// A body's share of the memory for bodies, given back when it is dropped.
+#[derive(Debug)]
+pub struct BodyMemory {
+    _permit: Option<OwnedSemaphorePermit>,
+}
+
+impl BodyReader {
+    pub fn new(limits: BodyLimits) -> Self {
+        let pages = limits.total_bytes.max(limits.bytes).div_ceil(PAGE).min(Semaphore::MAX_PERMITS);
+        Self { limits, memory: Arc::new(Semaphore::new(pages)) }
+    }
+
+    /// Reads a JSON body.
+    ///
+    /// The content type must be JSON, or absent, or `application/x-www-form-urlencoded`: that is what curl says of `-d '{..}'` when it
+    /// is not told otherwise.
+    pub async fn json(&self, headers: &HeaderMap, body: Body) -> Result<(Json, BodyMemory), ApiError> {
+        check_content_type(headers)?;
+        check_encoding(headers)?;
+        let memory = self.reserve(headers)?;
+        let bytes = read(body, self.limits).await?;
+        let json = parse(&bytes)
+            .map_err(|error| ApiError::new(ErrorCode::InvalidJson, format!("the body is not JSON: {error}")))?;
+        Ok((json, memory))
+    }
+
+    /// Takes the memory that a body will need, as far as its length is known before.
+    fn reserve(&self, headers: &HeaderMap) -> Result<BodyMemory, ApiError> {
+        let declared =
+            headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+        let length = declared.unwrap_or(self.limits.bytes);
+        if length > self.limits.bytes {
+            return Err(too_large(self.limits));
+        }
+        if length <= SMALL {
+            return Ok(BodyMemory { _permit: None });
+        }
+        let pages = u32::try_from(length.div_ceil(PAGE)).unwrap_or(u32::MAX);
+        match self.memory.clone().try_acquire_many_owned(pages) {
+            Ok(permit) => Ok(BodyMemory { _permit: Some(permit) }),
+            Err(_) => {
+                let detail = "too many large requests are being read";
+                Err(closing(ApiError::new(ErrorCode::Overloaded, detail)).retry_after(Duration::from_secs(1)))
+            }
+        }
+    }
+}
+
+/// What is left of the body is not read, so the connection cannot be used again.
+fn closing(error: ApiError) -> ApiError {
+    error.with_header(header::CONNECTION, HeaderValue::from_static("close"))
+}
+
+fn too_large(limits: BodyLimits) -> ApiError {
+    closing(ApiError::new(ErrorCode::PayloadTooLarge, format!("the body is over {} bytes", limits.bytes)))
 }
 
 fn check_content_type(headers: &HeaderMap) -> Result<(), ApiError> {
@@ -46,22 +109,14 @@ fn check_encoding(headers: &HeaderMap) -> Result<(), ApiError> {
     if plain { Ok(()) } else { Err(ApiError::new(ErrorCode::UnsupportedEncoding, "the body must not be compressed")) }
 }
 
-async fn read(headers: &HeaderMap, body: Body, limits: BodyLimits) -> Result<bytes::Bytes, ApiError> {
-    let BodyLimits { bytes: limit, time } = limits;
-    // What is left of such a body is not read, so the connection cannot be used again.
-    let close = |error: ApiError| error.with_header(header::CONNECTION, HeaderValue::from_static("close"));
-    let too_large = || close(ApiError::new(ErrorCode::PayloadTooLarge, format!("the body is over {limit} bytes")));
-    let declared = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-    if declared.is_some_and(|length| length > limit as u64) {
-        return Err(too_large());
-    }
-    match tokio::time::timeout(time, Limited::new(body, limit).collect()).await {
+async fn read(body: Body, limits: BodyLimits) -> Result<bytes::Bytes, ApiError> {
+    match tokio::time::timeout(limits.time, Limited::new(body, limits.bytes).collect()).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
-        Ok(Err(_)) => Err(close(ApiError::new(ErrorCode::BadRequest, "the body broke off"))),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large(limits)),
+        Ok(Err(_)) => Err(closing(ApiError::new(ErrorCode::BadRequest, "the body broke off"))),
         Err(_) => {
-            let detail = format!("the body took longer than {} s", time.as_secs_f64());
-            Err(close(ApiError::new(ErrorCode::RequestTimeout, detail)))
+            let detail = format!("the body took longer than {} s", limits.time.as_secs_f64());
+            Err(closing(ApiError::new(ErrorCode::RequestTimeout, detail)))
         }
     }
 }

@@ -30,7 +30,10 @@ impl ApiError {
         let detail = match errors.as_slice() {
             [only] if only.field.is_empty() => only.message.clone(),
             [only] => format!("{}: {}", only.field, only.message),
-            several => format!("{} fields are wrong", several.len()),
+            several => {
+                let names: Vec<_> = several.iter().map(|error| error.field.as_str()).collect();
+                format!("{} fields are wrong: {}", several.len(), shortened(names.join(", ")))
+            }
         };
         Self { errors, ..Self::new(shared.unwrap_or(ErrorCode::ValidationFailed), detail) }
     }
@@ -96,6 +99,14 @@ impl From<StoreError> for ApiError {
 impl From<GenerationError> for ApiError {
     fn from(error: GenerationError) -> Self {
         Self::new(error.code, error.message)
+    }
+}
+
+/// At most 200 characters of it.
+fn shortened(text: String) -> String {
+    match text.char_indices().nth(200) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
     }
 }
 

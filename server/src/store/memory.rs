@@ -12,6 +12,7 @@ use x0_openapi::{GenerationList, GenerationRecord};
 
 use super::journal::Journal;
 use super::{Created, Followed, IdempotencyKey, JobStore, NewGeneration, Page, StoreError, StoredImage};
+use crate::clock::now;
 use crate::generation::{EventId, Fact, Glimpse};
 
 /// How much a [`MemoryStore`] remembers of generations that have ended. Those that have not are never forgotten; their number is
@@ -80,7 +81,7 @@ impl MemoryStore {
 impl JobStore for MemoryStore {
     async fn create(&self, new: NewGeneration) -> Result<Created, StoreError> {
         let id = new.record.id;
-        let now = Timestamp::now();
+        let now = now();
         let mut index = self.lock();
         if let Some(IdempotencyKey { key, fingerprint }) = new.key {
             match index.keys.get(&key) {
@@ -103,7 +104,7 @@ impl JobStore for MemoryStore {
 
     async fn append(&self, id: Uuid, fact: Fact) -> Result<(), StoreError> {
         if let Some(journal) = self.journal(id) {
-            let now = Timestamp::now();
+            let now = now();
             journal.append(fact, now);
             if self.bytes.load(Ordering::Relaxed) > self.options.bytes {
                 self.forget(&mut self.lock(), id, now);

@@ -13,7 +13,10 @@ mod start;
 use std::sync::Arc;
 
 use x0_model::{Conditioning, Cost, ModelInfo, ModelKind, Request, RequestError};
-use x0_openapi::{ErrorCode, FieldError, GenerationRequest, ImageFormat, OnDisconnect, ResolvedRequest};
+use x0_openapi::{
+    ErrorCode, FieldError, GenerationRequest, ImageFormat, OnDisconnect, PreviewDecoder, ResolvedPreview,
+    ResolvedRequest,
+};
 
 pub use limits::Limits;
 pub use order::{Order, Work};
@@ -116,7 +119,8 @@ impl Validator {
         let start_size = start.as_ref().map(|start| start::size_of(&start.picture));
         let (width, height) = size::size(checks, (general.width, general.height), start_size, info, &self.limits);
         let side = width.max(height);
-        let preview = preview::preview(checks, request.preview, side, info, &self.limits);
+        let decoders = self.catalog.preview_decoders(&info.name);
+        let preview = preview::preview(checks, request.preview, side, &decoders, &self.limits);
         let guidance_scale = self.guidance(checks, &general, info);
         let steps = general.steps.unwrap_or(info.defaults.steps);
         self.check_cost(checks, &general, steps, u64::from(width) * u64::from(height));
@@ -134,9 +138,18 @@ impl Validator {
             init: start,
         };
         let cost = self.plan(checks, info, &request)?;
+        let preview = preview.map(|preview| self.with_decoder(preview, info, &request));
         let warnings = self.catalog.warnings(&info.name, &request);
         let resolved = resolved(&general, &request, info, preview);
         Some(Order::new(Work::new(&info.name, request, preview), cost, resolved, warnings))
+    }
+
+    /// Names the decoder that `auto` stands for.
+    fn with_decoder(&self, mut preview: ResolvedPreview, info: &ModelInfo, request: &Request) -> ResolvedPreview {
+        if preview.decoder == PreviewDecoder::Auto {
+            preview.decoder = self.catalog.auto_preview(&info.name, request);
+        }
+        preview
     }
 
     fn guidance(&self, checks: &mut Checks, general: &General, info: &ModelInfo) -> f64 {
@@ -183,6 +196,7 @@ fn code_of(field: &str) -> ErrorCode {
         "steps" | "eta" | "strength" | "clip_skip" | "class_label" => ErrorCode::OutOfRange,
         "prompt" | "negative_prompt" => ErrorCode::InvalidPrompt,
         "guidance_scale" | "guidance_rescale" => ErrorCode::ConflictingParameters,
+        "init_image" | "mask_image" => ErrorCode::MissingParameter,
         _ => ErrorCode::UnsupportedValue,
     }
 }
@@ -191,7 +205,7 @@ fn resolved(
     general: &General,
     request: &Request,
     info: &ModelInfo,
-    preview: Option<x0_openapi::ResolvedPreview>,
+    preview: Option<ResolvedPreview>,
 ) -> ResolvedRequest {
     let (prompt, negative_prompt, class) = match &request.conditioning {
         Conditioning::None => (None, None, None),

@@ -1,11 +1,9 @@
 //! Which previews are sent.
 
-use x0_model::ModelInfo;
 use x0_openapi::{ErrorCode, ImageFormat, Named as _, PreviewDecoder, PreviewRequest, ResolvedPreview};
 
 use super::Limits;
 use super::checks::Checks;
-use crate::catalog::preview_decoders;
 
 const EVERY: u32 = 5;
 const MAX_SIZE: u32 = 512;
@@ -13,21 +11,19 @@ const LEAST_MAX_SIZE: u32 = 16;
 /// Up to this side a PNG is small, and JPEG's blocks would show.
 const SMALL_SIDE: u32 = 128;
 
-/// Checks `preview`; `None` for no previews. `side` is the longer side of the pictures.
+/// Checks `preview`; `None` for no previews. The decoder may be `auto` still. `side` is the longer side of the pictures.
 pub(super) fn preview(
     checks: &mut Checks,
     request: Option<PreviewRequest>,
     side: u32,
-    info: &ModelInfo,
+    possible: &[PreviewDecoder],
     limits: &Limits,
 ) -> Option<ResolvedPreview> {
     let request = request?;
-    let possible = preview_decoders(info);
-    let best = possible.first().copied().unwrap_or(PreviewDecoder::Full);
-    let decoder = request.decoder.filter(|decoder| *decoder != PreviewDecoder::Auto).unwrap_or(best);
-    if decoder != PreviewDecoder::None && !possible.contains(&decoder) {
+    let decoder = request.decoder.unwrap_or(PreviewDecoder::Auto);
+    if !matches!(decoder, PreviewDecoder::Auto | PreviewDecoder::None) && !possible.contains(&decoder) {
         let names: Vec<_> = possible.iter().map(|decoder| decoder.name()).collect();
-        let message = format!("{} has no such decoder; it has auto, none, {}", info.name, names.join(", "));
+        let message = format!("this model has no such decoder; it has auto, none, {}", names.join(", "));
         checks.fail("preview.decoder", ErrorCode::UnsupportedValue, message);
     }
     let every = checks.integer("preview.every", request.every, 1..=limits.steps, ErrorCode::OutOfRange);

@@ -6,7 +6,8 @@ use x0_openapi::{ErrorCode, InputImage};
 use super::Limits;
 use super::checks::Checks;
 
-/// The size of the pictures: what was asked for, the size of the picture to start from, or the model's.
+/// The size of the pictures: what was asked for, or the size of the picture to start from, or the model's. A picture to start from
+/// is scaled to it.
 pub(super) fn size(
     checks: &mut Checks,
     asked: (Option<u32>, Option<u32>),
@@ -15,27 +16,33 @@ pub(super) fn size(
     limits: &Limits,
 ) -> (u32, u32) {
     let rule = &info.size;
-    let (default_width, default_height) =
-        start.map_or((rule.default_width, rule.default_height), |start| (start.width, start.height));
-    let (width, height) = (asked.0.unwrap_or(default_width), asked.1.unwrap_or(default_height));
+    let (width, height) = match (asked, start) {
+        ((None, None), Some(start)) => (start.width, start.height),
+        ((width, height), _) => (width.unwrap_or(rule.default_width), height.unwrap_or(rule.default_height)),
+    };
+    let of_start = asked == (None, None) && start.is_some();
+    let mut fail = |field, code, message: String| {
+        if of_start {
+            checks.fail("init_image", code, format!("{message}; with width and height it is scaled to these"));
+        } else {
+            checks.fail(field, code, message);
+        }
+    };
     for (field, side, default) in [("width", width, rule.default_width), ("height", height, rule.default_height)] {
         if rule.fixed && side != default {
-            checks.fail(field, ErrorCode::InvalidSize, format!("{} makes {default} only, not {side}", info.name));
+            fail(field, ErrorCode::InvalidSize, format!("{} makes {default} only, not {side}", info.name));
+        } else if side > limits.side {
+            let most = limits.side;
+            fail(field, ErrorCode::InvalidSize, format!("{side} is more than the {most} that this server allows"));
         } else if !side.is_multiple_of(rule.multiple) {
-            checks.fail(field, ErrorCode::InvalidSize, not_a_multiple(side, rule.multiple, limits.side));
+            fail(field, ErrorCode::InvalidSize, not_a_multiple(side, rule.multiple, limits.side));
         }
     }
     let pixels = u64::from(width) * u64::from(height);
     if pixels > limits.pixels {
-        let message =
-            format!("{width} x {height} = {pixels} pixels are more than the {} that this server allows", limits.pixels);
-        checks.fail("width", ErrorCode::ImageTooLarge, message);
-    }
-    if let Some(InputImage { width: w, height: h }) =
-        start.filter(|start| (start.width, start.height) != (width, height))
-    {
-        let message = format!("is {w} x {h}, but {width} x {height} were asked for; both must be the same");
-        checks.fail("init_image", ErrorCode::InvalidSize, message);
+        let most = limits.pixels;
+        let message = format!("{width} x {height} = {pixels} pixels are more than the {most} that this server allows");
+        fail("width", ErrorCode::ImageTooLarge, message);
     }
     (width, height)
 }

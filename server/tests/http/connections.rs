@@ -98,6 +98,27 @@ async fn long_bodies_are_refused() {
 }
 
 #[tokio::test]
+async fn the_memory_of_bodies_is_bounded() {
+    let server =
+        TestServer::start_with(|config| (config.body.bytes, config.body.total_bytes) = (1 << 20, 1 << 20)).await;
+    let head = "POST /v1/generations HTTP/1.1\r\nhost: x\r\ncontent-length: 1000000\r\n\r\n";
+    let mut slow = connect(&server).await;
+    slow.write_all(head.as_bytes()).await.unwrap();
+    server.metric("x0_http_requests_in_flight 2").await;
+    let answer = exchange(&server, head.as_bytes()).await;
+    assert_eq!(status(&answer), 503, "{answer}");
+    assert!(answer.contains("\"overloaded\"") && answer.contains("retry-after: 1"));
+    server.finish(&json!({"class_label": 0})).await;
+    drop(slow);
+    server.metric("x0_http_requests_in_flight 1").await;
+    let mut again = connect(&server).await;
+    again.write_all(format!("{head}{}", " ".repeat(1_000_000)).as_bytes()).await.unwrap();
+    let mut start = [0; 12];
+    within(again.read_exact(&mut start)).await.unwrap();
+    assert_eq!(&start, b"HTTP/1.1 400");
+}
+
+#[tokio::test]
 async fn connections_are_capped() {
     let server = TestServer::start_with(|config| config.connections.count = 3).await;
     let mut open = Vec::new();

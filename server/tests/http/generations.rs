@@ -43,7 +43,7 @@ async fn an_accepted_request_is_answered_with_its_record() {
             "id": "ID",
             "state": "queued",
             "model": "toy",
-            "position": null,
+            "position": "SET",
             "eta_seconds": null,
             "progress": {"step": 0, "steps": 4},
             "request": {
@@ -213,6 +213,17 @@ async fn a_text_request_is_resolved_whole() {
     assert_eq!((&request["sampler"], &request["noise_schedule"]), (&json!("dpmpp_2m"), &json!("karras")));
     assert_eq!(request["preview"], json!({"every": 5, "decoder": "linear", "format": "png", "max_size": 512}));
     assert_eq!(record["warnings"], json!(["the prompt is long"]));
+}
+
+#[tokio::test]
+async fn a_picture_to_start_from_is_scaled_to_the_size_that_is_asked_for() {
+    let server = TestServer::start().await;
+    let record = server
+        .finish(&json!({"prompt": "a", "init_image": crate::harness::base64_picture(100, 50, 9), "width": 128, "height": 64}))
+        .await;
+    let request = &record["request"];
+    assert_eq!((&request["width"], &request["height"]), (&json!(128), &json!(64)));
+    assert_eq!(request["init_image"], json!({"width": 100, "height": 50}));
 }
 
 #[tokio::test]

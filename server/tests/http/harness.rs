@@ -20,6 +20,7 @@ use x0_model::sampler::{SamplerKind, SamplerSpec};
 use x0_model::{
     Channels, Conditioning, Cost, Defaults, ModelInfo, ModelKind, Picture, Request, RequestError, SizeRule,
 };
+use x0_openapi::PreviewDecoder;
 use x0_server::catalog::Catalog;
 use x0_server::config::{Config, ServeArgs};
 use x0_server::server::Server;
@@ -351,6 +352,17 @@ impl Catalog for ToyCatalog {
             Conditioning::Text { prompt, .. } if prompt.len() > 100 => vec!["the prompt is long".to_owned()],
             Conditioning::Text { .. } | Conditioning::Class(_) | Conditioning::None => Vec::new(),
         }
+    }
+
+    fn preview_decoders(&self, name: &str) -> Vec<PreviewDecoder> {
+        match name {
+            "words" => vec![PreviewDecoder::Linear, PreviewDecoder::Full],
+            _ => vec![PreviewDecoder::Full],
+        }
+    }
+
+    fn auto_preview(&self, name: &str, _: &Request) -> PreviewDecoder {
+        self.preview_decoders(name)[0]
     }
 
     fn is_loaded(&self, name: &str) -> bool {

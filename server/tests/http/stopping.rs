@@ -84,6 +84,7 @@ async fn a_server_that_leaves_says_so_and_still_serves() {
         loop {
             let answer = server.get("/readyz").await;
             if answer.status() == 503 {
+                assert_eq!(answer.headers()["connection"], "close");
                 return answer.json::<serde_json::Value>().await.unwrap();
             }
         }

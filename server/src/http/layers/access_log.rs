@@ -65,10 +65,7 @@ impl Drop for Line {
             duration_seconds = duration.as_secs_f64(),
             request_id = self.request_id,
             peer = self.peer.map(tracing::field::display),
-            "{} {} {}",
-            self.method,
-            self.path,
-            self.status,
+            "answered",
         );
     }
 }

@@ -17,7 +17,6 @@ use x0_openapi::{
 use super::{generation_events, with_files};
 use crate::app::AppState;
 use crate::generation::{Accepted, CancelOnDrop, Refused};
-use crate::http::body;
 use crate::http::error::ApiError;
 use crate::http::negotiate::{Wanted, preferred_wait, wanted};
 use crate::shutdown::Stage;
@@ -76,11 +75,12 @@ pub async fn create_generation(
     if app.lifecycle.stage() >= Stage::Draining {
         return Err(refused(&app, Refused::ShuttingDown));
     }
-    let json = body::json(&headers, body, app.body).await?;
+    let (json, body_memory) = app.bodies.json(&headers, body).await?;
     let key = key.map(|key| IdempotencyKey { key, fingerprint: fingerprint(&json) });
     let read = GenerationRequest::read(json).map_err(|error| invalid(&app, vec![error]))?;
     let answer = presumed(&read.0, &wanted, wait)?;
     let order = order(&app, read, answer).await?;
+    drop(body_memory);
 
     let cancels = order.resolved().on_disconnect == OnDisconnect::Cancel;
     let Accepted { record, replayed } =
@@ -94,7 +94,7 @@ pub async fn create_generation(
         }
         (Wanted::Record, Some(wait)) => finished_record(&app, record, wait, cancel).await?,
         (Wanted::Events, _) => generation_events::stream(&app, record.id, None, cancel).await?,
-        (Wanted::Image(_), _) => picture(&app, record, cancel).await?,
+        (Wanted::Image(_), wait) => picture(&app, record, wait.unwrap_or(app.max_wait), cancel).await?,
     };
     Ok((headers, response).into_response())
 }
@@ -177,10 +177,15 @@ async fn finished_record(
 }
 
 /// The picture when it is finished.
-async fn picture(app: &AppState, record: GenerationRecord, mut cancel: CancelOnDrop) -> Result<Response, ApiError> {
+async fn picture(
+    app: &AppState,
+    record: GenerationRecord,
+    wait: Duration,
+    mut cancel: CancelOnDrop,
+) -> Result<Response, ApiError> {
     let ended = tokio::select! {
         ended = app.generations.ended(record.id) => ended?,
-        () = tokio::time::sleep(app.max_wait) => None,
+        () = tokio::time::sleep(wait) => None,
         () = app.lifecycle.reached(Stage::Closing) => None,
     };
     cancel.disarm();

@@ -15,7 +15,8 @@ const PATIENCE: u32 = 3;
 
 /// Whether the process is worth keeping
 ///
-/// Not when a model call has been under way for far longer than any should take. A busy server is alive, and so is one that stops.
+/// Not when a model call has been under way for far longer than any should take, or when the engine is gone although the server does
+/// not stop. A busy server is alive.
 #[utoipa::path(
     get,
     path = "/livez",
@@ -23,12 +24,13 @@ const PATIENCE: u32 = 3;
     tag = "operations",
     responses(
         (status = 200, description = "Alive", body = Health),
-        (status = 503, description = "The engine hangs", body = Health),
+        (status = 503, description = "The engine hangs, or is gone", body = Health),
     ),
 )]
 pub async fn livez(State(app): State<AppState>) -> (StatusCode, Json<Health>) {
     let silent = Instant::now().saturating_duration_since(app.engine.last_progress());
-    let alive = !app.inboxes.is_open() || silent < app.step_timeout * PATIENCE;
+    let works = app.inboxes.is_open() && silent < app.step_timeout * PATIENCE;
+    let alive = works || app.lifecycle.stage() >= Stage::Draining;
     (status(alive), Json(Health { alive, version: env!("CARGO_PKG_VERSION").to_owned() }))
 }
 

@@ -6,7 +6,6 @@ use x0_model::ModelInfo;
 use x0_openapi::{ErrorCode, Model, ModelDefaults, ModelKind, ModelList, ModelSize, Problem};
 
 use crate::app::AppState;
-use crate::catalog::preview_decoders;
 use crate::http::error::ApiError;
 use crate::validate::noise_schedule_name;
 
@@ -72,7 +71,7 @@ fn model(app: &AppState, info: &ModelInfo) -> Model {
             sampler: info.defaults.sampler.kind.name().to_owned(),
             noise_schedule: noise_schedule_name(info.defaults.sampler.noise_schedule),
         },
-        preview_decoders: preview_decoders(info).to_vec(),
+        preview_decoders: app.validator.catalog().preview_decoders(&info.name),
         examples: info.examples.clone(),
         embedded: info.embedded,
         loaded: app.validator.catalog().is_loaded(&info.name),
