@@ -4,10 +4,11 @@
 //! differs by device, model and size by orders of magnitude. So it is measured while serving.
 //!
 //! For each [`BatchKey`] and each number of rows that was run, the curve keeps the median of the last calls: one slow call (a
-//! page fault, another process) does not move it, and a lasting change does within half of that many calls. Between two
-//! measured sizes it is linear. Beyond them it follows the line through the two nearest; with one measured size only, the
-//! line of an optimistic prior: most of a small call is taken to be overhead, so that sharing is tried and thereby measured.
-//! A size that was not run for long is forgotten, so that it is tried again.
+//! page fault, another process) does not move it, and a lasting change does within half of that many calls. As first calls are
+//! often slow, a size counts as measured after a few. Between two measured sizes the curve is linear. Beyond them it follows the
+//! line through the two nearest; with one measured size only, the line of an optimistic prior: most of a small call is taken to
+//! be overhead, so that sharing is tried and thereby measured. A size that was not run for long is forgotten, so that it is
+//! tried again.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -21,6 +22,8 @@ const PRIOR_SECONDS: f64 = 0.1;
 const PRIOR_OVERHEAD: f64 = 0.75;
 /// Calls of one size whose median is taken.
 const SAMPLES: usize = 15;
+/// Calls of one size before it counts as measured.
+const LEAST_SAMPLES: usize = 3;
 /// A size is forgotten after so many calls of its key without it.
 const MEMORY_CALLS: u64 = 1_000;
 const MAX_KEYS: usize = 64;
@@ -28,7 +31,7 @@ const MAX_SIZES: usize = 64;
 /// No call is taken to cost less: a coarse clock may measure nothing at all.
 const LEAST: Duration = Duration::from_nanos(1);
 
-/// Seconds of one model call, as a function of its rows, for each [`BatchKey`].
+/// Seconds of one model call, as a function of its rows, for each [`BatchKey`]; and of decoding one picture.
 #[derive(Clone, Debug, Default)]
 pub struct CostCurve {
     keys: BTreeMap<BatchKey, KeyCurve>,
@@ -43,13 +46,12 @@ impl CostCurve {
 
     /// Takes note that a call of `rows` rows took `duration`.
     pub fn observe(&mut self, key: &BatchKey, rows: u32, duration: Duration) {
-        self.calls += 1;
-        if !self.keys.contains_key(key) {
-            self.make_room();
-        }
-        let curve = self.keys.entry(key.clone()).or_default();
-        curve.last_call = self.calls;
-        curve.observe(rows, duration.max(LEAST).as_secs_f64());
+        self.curve(key).observe(rows, duration.max(LEAST).as_secs_f64());
+    }
+
+    /// Takes note that decoding a picture took `duration`.
+    pub fn observe_decoding(&mut self, key: &BatchKey, duration: Duration) {
+        self.curve(key).decoding.push(duration.as_secs_f64());
     }
 
     /// The expected seconds of a call of `rows` rows: finite, positive, and never less for more rows.
@@ -57,16 +59,38 @@ impl CostCurve {
     /// For a key that was never run: as for the same model at the nearest size, in proportion to the area.
     pub fn seconds(&self, key: &BatchKey, rows: u32) -> f64 {
         match self.keys.get(key) {
-            Some(curve) => curve.seconds(rows),
-            None => self.relative(key, rows).unwrap_or_else(|| prior(f64::from(rows))),
+            Some(curve) if !curve.points.is_empty() => curve.seconds(rows),
+            Some(_) | None => self.relative(key, rows).unwrap_or_else(|| prior(f64::from(rows))),
         }
+    }
+
+    /// The expected seconds of decoding one picture; nothing before one was decoded.
+    pub fn decoding(&self, key: &BatchKey) -> f64 {
+        self.keys.get(key).and_then(|curve| curve.decoding.median()).unwrap_or(0.0)
+    }
+
+    /// The most rows that were measured in one call; 0 before any were.
+    pub fn largest(&self, key: &BatchKey) -> u32 {
+        let measured =
+            |curve: &KeyCurve| curve.sizes.iter().rev().find(|(_, size)| size.counts()).map(|(rows, _)| *rows);
+        self.keys.get(key).and_then(measured).unwrap_or(0)
+    }
+
+    fn curve(&mut self, key: &BatchKey) -> &mut KeyCurve {
+        self.calls += 1;
+        if !self.keys.contains_key(key) {
+            self.make_room();
+        }
+        let curve = self.keys.entry(key.clone()).or_default();
+        curve.last_call = self.calls;
+        curve
     }
 
     fn relative(&self, key: &BatchKey, rows: u32) -> Option<f64> {
         let ratio = |other: &BatchKey| area(key) / area(other);
         self.keys
             .iter()
-            .filter(|(other, _)| other.model == key.model)
+            .filter(|(other, curve)| other.model == key.model && !curve.points.is_empty())
             .min_by(|(a, _), (b, _)| ratio(a).ln().abs().total_cmp(&ratio(b).ln().abs()))
             .map(|(other, curve)| curve.seconds(rows) * ratio(other))
     }
@@ -99,11 +123,13 @@ struct KeyCurve {
     calls: u64,
     /// Where in the order of all calls the last one of this key was.
     last_call: u64,
+    decoding: Samples,
 }
 
 #[derive(Clone, Debug, Default)]
 struct Samples {
     recent: VecDeque<f64>,
+    /// Where in the order of its key's calls the last of this size was.
     last_call: u64,
 }
 
@@ -112,12 +138,12 @@ impl KeyCurve {
         self.calls += 1;
         let size = self.sizes.entry(rows).or_default();
         size.last_call = self.calls;
-        if size.recent.len() == SAMPLES {
-            size.recent.pop_front();
-        }
-        size.recent.push_back(seconds);
+        size.push(seconds);
         self.forget();
-        self.points = self.sizes.iter().map(|(rows, size)| (f64::from(*rows), size.median())).collect();
+        // Before any size counts, what there is must do.
+        let none_counts = !self.sizes.values().any(Samples::counts);
+        let measured = self.sizes.iter().filter(|(_, size)| none_counts || size.counts());
+        self.points = measured.filter_map(|(rows, size)| Some((f64::from(*rows), size.median()?))).collect();
         // A call could always be filled with rows that nobody asked for: more rows are never cheaper.
         let mut least = f64::INFINITY;
         for (_, seconds) in self.points.iter_mut().rev() {
@@ -153,10 +179,21 @@ impl KeyCurve {
 }
 
 impl Samples {
-    fn median(&self) -> f64 {
+    fn push(&mut self, seconds: f64) {
+        if self.recent.len() == SAMPLES {
+            self.recent.pop_front();
+        }
+        self.recent.push_back(seconds);
+    }
+
+    fn counts(&self) -> bool {
+        self.recent.len() >= LEAST_SAMPLES
+    }
+
+    fn median(&self) -> Option<f64> {
         let mut sorted: Vec<f64> = self.recent.iter().copied().collect();
         sorted.sort_by(f64::total_cmp);
-        sorted[sorted.len() / 2]
+        sorted.get(sorted.len() / 2).copied()
     }
 }
 
@@ -180,7 +217,9 @@ mod tests {
     fn learned(points: &[(u32, f64)]) -> CostCurve {
         let mut curve = CostCurve::new();
         for (rows, seconds) in points {
-            curve.observe(&key(8), *rows, Duration::from_secs_f64(*seconds));
+            for _ in 0..LEAST_SAMPLES {
+                curve.observe(&key(8), *rows, Duration::from_secs_f64(*seconds));
+            }
         }
         curve
     }
@@ -229,6 +268,32 @@ mod tests {
             curve.observe(&key(8), 2, Duration::from_secs(3));
         }
         assert_eq!(curve.seconds(&key(8), 2), 3.0);
+    }
+
+    #[test]
+    fn a_slow_first_call_does_not_count() {
+        let mut curve = learned(&[(2, 1.0)]);
+        curve.observe(&key(8), 4, Duration::from_secs(60));
+        assert_eq!((curve.seconds(&key(8), 4), curve.largest(&key(8))), (1.4, 2));
+        curve.observe(&key(8), 4, Duration::from_secs(2));
+        curve.observe(&key(8), 4, Duration::from_secs(2));
+        assert_eq!((curve.seconds(&key(8), 4), curve.largest(&key(8))), (2.0, 4));
+    }
+
+    #[test]
+    fn before_any_size_counts_the_first_calls_do() {
+        let mut curve = CostCurve::new();
+        curve.observe(&key(8), 2, Duration::from_secs(4));
+        assert_eq!((curve.seconds(&key(8), 2), curve.largest(&key(8))), (4.0, 0));
+    }
+
+    #[test]
+    fn decoding_is_measured_by_itself() {
+        let mut curve = CostCurve::new();
+        assert_eq!(curve.decoding(&key(8)), 0.0);
+        curve.observe_decoding(&key(8), Duration::from_secs(3));
+        assert_eq!(curve.decoding(&key(8)), 3.0);
+        assert_eq!(curve.seconds(&key(8), 1), PRIOR_SECONDS);
     }
 
     #[test]

@@ -20,7 +20,7 @@ pub trait Denoiser {
     /// must not depend on its neighbours.
     fn step(&mut self, slots: &mut [&mut Self::Slot]) -> Vec<Result<StepReport, Failure>>;
 
-    /// The model's present prediction of the finished picture.
+    /// The model's present prediction of the finished picture. A failure fails the job, as one in `step` would.
     fn preview(&mut self, slot: &Self::Slot) -> Result<Self::Picture, Failure>;
 
     /// Turns a slot whose last step is done into the finished picture.

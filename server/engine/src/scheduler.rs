@@ -131,8 +131,9 @@ impl Scheduler {
     /// The model time that the jobs still need, by the measured cost and the batches that are now worth making.
     pub fn expected(&self) -> Duration {
         let order = self.order();
-        let work: f64 = order.iter().map(|ranked| ranked.work).sum();
-        Duration::try_from_secs_f64(work / self.gain(&order)).unwrap_or(Duration::MAX)
+        let gain = self.gain(&order);
+        let seconds = order.iter().map(|ranked| ranked.expected(gain)).sum();
+        Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)
     }
 
     /// What the waiting are to be told: each job once at first, and again when its place or its expected finish changed.
@@ -144,11 +145,11 @@ impl Scheduler {
         self.noticed = Some(now);
         let order = self.order();
         let gain = self.gain(&order);
-        let mut work = 0.0;
+        let mut eta = 0.0;
         let mut etas = Vec::with_capacity(order.len());
         for ranked in &order {
-            work += ranked.work;
-            etas.push((ranked.id, work / gain));
+            eta += ranked.expected(gain);
+            etas.push((ranked.id, eta));
         }
         let mut told = Vec::new();
         for (position, (id, eta)) in etas.into_iter().enumerate() {
@@ -212,7 +213,7 @@ impl Scheduler {
             Plan::Decode(image) => {
                 self.decoding += duration;
                 self.charge(image.job, duration.as_secs_f64());
-                if went_well(&image) { self.decode(image) } else { Vec::new() }
+                if went_well(&image) { self.decode(image, duration) } else { Vec::new() }
             }
         }
     }
@@ -253,8 +254,9 @@ impl Scheduler {
         Plan::Step { key, rows, images: images.into_iter().map(|image| step(image.id)).collect() }
     }
 
-    fn decode(&mut self, image: ImageId) -> Vec<(JobId, Transition)> {
+    fn decode(&mut self, image: ImageId, duration: Duration) -> Vec<(JobId, Transition)> {
         let Some(job) = self.jobs.get_mut(&image.job) else { return Vec::new() };
+        self.costs.observe_decoding(&job.key, duration);
         let finished = (image.job, job.decoded(image.image));
         let ended = if job.is_complete() { self.remove(image.job, Ending::Succeeded) } else { None };
         [Some(finished), ended].into_iter().flatten().collect()

@@ -42,6 +42,12 @@ impl Gate {
         self.0.changed.notify_all();
     }
 
+    /// Lets none pass from now on, but those that [`let_pass`](Self::let_pass) lets.
+    pub fn shut(&self) {
+        let mut state = self.lock();
+        (state.open, state.passes) = (false, 0);
+    }
+
     /// Waits until a model call stands before the gate with no pass left: the engine is then held.
     ///
     /// # Panics

@@ -80,7 +80,8 @@ fn greatest_value<'a>(order: &'a [Ranked<'a>], costs: &CostCurve, room: Room) ->
     let mut prefixes: BTreeMap<&BatchKey, Prefix> = BTreeMap::new();
     for ranked in order {
         let key = &ranked.job.key;
-        prefixes.entry(key).or_insert_with(|| Prefix::new(key, room)).extend(ranked, ranked.waiting, costs);
+        let prefix = prefixes.entry(key).or_insert_with(|| Prefix::new(key, room.explored(key, costs)));
+        prefix.extend(ranked, ranked.waiting, costs);
     }
     let best = prefixes.into_values().reduce(|a, b| if b.best.beats(&a.best) { b } else { a })?;
     let first = best.batch.images.first()?.id.job;
@@ -89,7 +90,7 @@ fn greatest_value<'a>(order: &'a [Ranked<'a>], costs: &CostCurve, room: Room) ->
 
 /// The call of greatest value per second that begins with `head`. All wait for whoever has the turn.
 fn beginning_with(head: &Ranked, order: &[Ranked], costs: &CostCurve, room: Room) -> Option<Batch> {
-    let mut prefix = Prefix::new(&head.job.key, room);
+    let mut prefix = Prefix::new(&head.job.key, room.explored(&head.job.key, costs));
     prefix.extend(head, order.first()?.waiting, costs);
     for ranked in order.iter().filter(|ranked| ranked.job.key == head.job.key && ranked.id != head.id) {
         prefix.extend(ranked, ranked.waiting, costs);
@@ -116,6 +117,11 @@ pub(super) fn of_the_oldest(by_arrival: &[Ranked], costs: &CostCurve, size: NonZ
 }
 
 impl Room {
+    /// At most twice the rows that were measured: beyond that the curve is a guess, and a call could take very long.
+    fn explored(self, key: &BatchKey, costs: &CostCurve) -> Room {
+        Room { max_rows: self.max_rows.min(costs.largest(key).saturating_mul(2)), ..self }
+    }
+
     fn has_slot(self, image: BatchImage) -> bool {
         !image.unadmitted || self.free_slots > 0
     }

@@ -1,6 +1,6 @@
 //! In which order jobs are served.
 //!
-//! A job's *work* is the seconds that its steps would take if each image were alone in its calls. Each tenant has one vote,
+//! A job's *work* is the seconds that its steps would take if each image were alone in its calls, and those of decoding. Each tenant has one vote,
 //! divided among its jobs in proportion to their priorities: that is a job's *weight*, and the aim is to minimise the weighted
 //! sum of completion times. So a thousand jobs of one tenant weigh no more than the ten of another, and a priority takes from
 //! the tenant's own jobs only. For one server that may pre-empt at any step, the least work per weight first does that (Smith's
@@ -22,8 +22,10 @@ pub(super) struct Ranked<'a> {
     pub(super) job: &'a JobState,
     /// Seconds of one step of one image, alone.
     pub(super) step: f64,
-    /// Seconds of all steps that are left, alone.
+    /// Seconds of all steps that are left, alone, and of decoding.
     pub(super) work: f64,
+    /// Seconds of decoding alone.
+    pub(super) decoding: f64,
     /// The weight of this job and of all behind it: of all that wait while this one is served.
     pub(super) waiting: f64,
     /// Whether it would be done by now, had its tenant received its fair share.
@@ -33,6 +35,13 @@ pub(super) struct Ranked<'a> {
     weight: f64,
     /// The fair time by which it would be done under equal sharing.
     finish: f64,
+}
+
+impl Ranked<'_> {
+    /// Seconds that the job still takes, where sharing does `gain` times the steps in a second.
+    pub(super) fn expected(&self, gain: f64) -> f64 {
+        (self.work - self.decoding) / gain + self.decoding
+    }
 }
 
 /// What a tenant's jobs have in common.
@@ -67,8 +76,20 @@ pub(super) fn by_arrival<'a>(jobs: &'a BTreeMap<JobId, JobState>, costs: &CostCu
         .iter()
         .map(|(id, job)| {
             let step = costs.seconds(&job.key, job.rows);
-            let work = step * job.steps_left() as f64;
-            Ranked { id: *id, job, step, work, waiting: 0.0, late: false, due: false, weight: 1.0, finish: 0.0 }
+            let decoding = costs.decoding(&job.key) * f64::from(job.images_left());
+            let work = step * job.steps_left() as f64 + decoding;
+            Ranked {
+                id: *id,
+                job,
+                step,
+                work,
+                decoding,
+                waiting: 0.0,
+                late: false,
+                due: false,
+                weight: 1.0,
+                finish: 0.0,
+            }
         })
         .collect();
     order.sort_by_key(|ranked| ranked.job.number);

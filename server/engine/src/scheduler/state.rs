@@ -73,6 +73,11 @@ impl JobState {
         open + u64::from(self.images - self.next) * u64::from(self.steps)
     }
 
+    /// Images that are not decoded yet.
+    pub(super) fn images_left(&self) -> u32 {
+        self.images - self.decoded
+    }
+
     /// Images with a slot and steps left.
     pub(super) fn steppable(&self) -> impl Iterator<Item = u32> {
         self.open.iter().filter(|image| image.done < self.steps).map(|image| image.image)
@@ -132,6 +137,6 @@ impl JobState {
     }
 
     pub(super) fn is_complete(&self) -> bool {
-        self.decoded == self.images
+        self.images_left() == 0
     }
 }

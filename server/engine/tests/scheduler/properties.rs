@@ -82,7 +82,7 @@ fn policy() -> impl Strategy<Value = Policy> {
 fn simulation(setting: &Setting) -> Simulation {
     let options = SchedulerOptions { policy: setting.policy, ..options(setting.max_rows, setting.max_slots) };
     let overhead = setting.overhead;
-    let mut simulation = Simulation::new(options, move |rows| overhead + rows, &[1, 2]);
+    let mut simulation = Simulation::new(options, move |rows| overhead + rows, &[1, 2, 4, 8]);
     simulation.decode = std::time::Duration::from_secs_f64(setting.decode);
     simulation
 }

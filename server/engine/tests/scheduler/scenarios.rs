@@ -5,8 +5,8 @@
 //!
 //! ```text
 //! options [policy=best-value|first-come|fixed-batch:N] [max-rows=N] [max-slots=N] [cost=OVERHEAD+ROW]
-//!         [decode=SECONDS]
-//!             a new scheduler and device; seconds of a call = OVERHEAD + ROW * rows
+//!         [decode=SECONDS] [known=none|ROWS,...]
+//!             a new scheduler and device; seconds of a call = OVERHEAD + ROW * rows; the calls that were measured before
 //! submit NAME [steps=N] [rows=N] [images=N] [tenant=N] [priority=low|normal|high] [deadline=SECONDS] [preview=N]
 //!         [model=NAME] [size=N]
 //! cancel NAME

@@ -177,7 +177,12 @@ fn simulation(arguments: &Arguments) -> Simulation {
         max_rows: count(arguments.number("max-rows", 8)),
         max_slots: count(arguments.number("max-slots", 8)),
     };
-    let mut simulation = Simulation::new(options, move |rows| overhead + row * rows, &[1, 2]);
+    let known: Vec<u32> = match arguments.text("known") {
+        Some("none") => Vec::new(),
+        Some(sizes) => sizes.split(',').map(|rows| rows.parse().expect("rows")).collect(),
+        None => vec![1, 2, 4, 8],
+    };
+    let mut simulation = Simulation::new(options, move |rows| overhead + row * rows, &known);
     simulation.decode = seconds(arguments.text("decode").unwrap_or("0"));
     simulation
 }

@@ -9,7 +9,7 @@ const MOST_TURNS: usize = 30_000;
 
 /// Keeps `waiting` short jobs in the queue, one after the other of these tenants, until the long one is done.
 fn check(overhead: f64, long: Job<()>, short: &Job<()>, tenants: &[u64], waiting: usize) {
-    let mut simulation = Simulation::new(options(8, 1_000), move |rows| overhead + rows, &[1, 2]);
+    let mut simulation = Simulation::new(options(8, 1_000), move |rows| overhead + rows, &[1, 2, 4, 8]);
     let mut witness = Witness::new(8, 1_000, overhead, 0.0);
     let id = long.id;
     let submit = |simulation: &mut Simulation, witness: &mut Witness, job: Job<()>| {

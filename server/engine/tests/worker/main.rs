@@ -27,9 +27,14 @@ fn virtual_bench(clock: &VirtualClock, gate: &Gate) -> Bench {
     Bench::with(options, FakeDenoiser::new().on_clock(clock, |_| SECOND).through(gate))
 }
 
-/// A bench whose first job is held before its first step, so that all that is submitted next is there at once.
+/// A bench that knows what sharing is worth, and whose next job is held before its only step, so that all that is submitted
+/// after it is there at once.
 fn held_bench(clock: &VirtualClock, gate: &Gate) -> Bench {
     let bench = virtual_bench(clock, gate);
+    gate.open();
+    bench.submit(Job { images: count(8), ..job(1_000, 20) });
+    assert_eq!(bench.end(1_000), Came::Succeeded);
+    gate.shut();
     bench.submit(job(0, 1));
     gate.wait_until_held();
     bench
