@@ -17,6 +17,7 @@ import torch.multiprocessing as mp
 from muon import muon_step
 
 WARMUP_STEPS = 100
+SAVE_SECONDS = 120
 
 
 def add_arguments(a, steps, cooldown, batch, rate):
@@ -101,6 +102,7 @@ class Run:
                 adamw.load_state_dict(self.state["adamw"])
         mine = [i for i, p in enumerate(everything) if (i % ranks == rank if i < len(self.matrices) else rank == 0)]
         step, started, running = self.state["step"], time.time(), None
+        saved_at = started
         before = self.state["losses"][-1][2] if self.state["losses"] else 0.0
         last = self.a.steps if self.a.stop is None else min(self.a.stop, self.a.steps)
         while step < last:
@@ -134,7 +136,8 @@ class Run:
             if step % 20 == 0:
                 self.state["losses"].append((step, round(running, 6), round(before + time.time() - started, 1)))
                 print(json.dumps(dict(step=step, loss=round(running, 5), seconds=round(time.time() - started, 1))), flush=True)
-            if step % 200 == 0 or step == last:
+            if time.time() - saved_at > SAVE_SECONDS or step == last:
+                saved_at = time.time()
                 self.save(step, adamw, os.path.basename(self.checkpoint))
                 if self.saved:
                     self.saved(self.ema, step)
