@@ -3,12 +3,12 @@
 //! How much longer a call takes with more rows decides what is worth sharing (see [`Scheduler`](crate::Scheduler)), and it
 //! differs by device, model and size by orders of magnitude. So it is measured while serving.
 //!
-//! For each [`BatchKey`] and each number of rows that was run, the curve keeps the median of the last calls: one slow call (a
-//! page fault, another process) does not move it, and a lasting change does within half of that many calls. As first calls are
-//! often slow, a size counts as measured after a few. Between two measured sizes the curve is linear. Beyond them it follows the
-//! line through the two nearest; with one measured size only, the line of an optimistic prior: most of a small call is taken to
-//! be overhead, so that sharing is tried and thereby measured. A size that was not run for long is forgotten, so that it is
-//! tried again.
+//! For each [`BatchKey`] and each number of rows that was run, the curve keeps the median of the last calls: one slow
+//! call (a page fault, another process) does not move it, and a lasting change does within half of that many calls. As
+//! first calls are often slow, a size counts as measured after a few. Between two measured sizes the curve is linear.
+//! Beyond them it follows the line through the two nearest; with one measured size only, the line of an optimistic
+//! prior: most of a small call is taken to be overhead, so that sharing is tried and thereby measured. A size that was
+//! not run for long is forgotten, so that it is tried again.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;

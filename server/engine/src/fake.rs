@@ -1,8 +1,8 @@
 //! A denoiser without a model, for tests (feature `fake`).
 //!
-//! Its pictures depend on the seed, the image's number and the steps alone, never on what shares a batch. Its time is under the
-//! test's control: calls take none; or they advance a [`VirtualClock`]; or they wait at a [`Gate`]; or they really sleep. A job's
-//! [`Faults`] let it fail in every way that a model can.
+//! Its pictures depend on the seed, the image's number and the steps alone, never on what shares a batch. Its time is
+//! under the test's control: calls take none; or they advance a [`VirtualClock`]; or they wait at a [`Gate`]; or they
+//! really sleep. A job's [`Faults`] let it fail in every way that a model can.
 
 mod gate;
 mod picture;

@@ -1,17 +1,19 @@
 //! What is done next: a pure state machine.
 //!
 //! It has no clock (time is an argument), no channel and no tensor. Jobs go in by [`submit`](Scheduler::submit),
-//! [`cancel`](Scheduler::cancel) and [`drain`](Scheduler::drain). [`plan`](Scheduler::plan) says the one next thing to do; whoever carries
-//! it out hands the plan and what came of it to [`apply`](Scheduler::apply), which says what follows for the jobs.
+//! [`cancel`](Scheduler::cancel) and [`drain`](Scheduler::drain). [`plan`](Scheduler::plan) says the one next thing to
+//! do; whoever carries it out hands the plan and what came of it to [`apply`](Scheduler::apply), which says what
+//! follows for the jobs.
 //!
-//! - An image is pre-empted only between model calls: it keeps its slot and is left out of the next batch. The number of slots
-//!   is bounded. An image gets one when it is to be stepped, not before.
+//! - An image is pre-empted only between model calls: it keeps its slot and is left out of the next batch. The number
+//!   of slots is bounded. An image gets one when it is to be stepped, not before.
 //! - All images of a job end together: one that fails ends the job, and frees the others.
-//! - Between two model calls pictures are decoded, one a plan, until that has taken as long as the last model call: who is done
-//!   need not wait, and those still being denoised keep half of the device at least.
+//! - Between two model calls pictures are decoded, one a plan, until that has taken as long as the last model call. Who
+//!   is done need not wait, and decoding takes about half of the device at most, or one picture a call where that takes
+//!   longer.
 //!
-//! The policy is one rule in two parts, each derived where it stands: `order` says who goes first, and `batch` who goes along,
-//! by the measured [`CostCurve`]. `ledger` holds what is fair, and the bound on every wait.
+//! The policy is one rule in two parts, each derived where it stands: `order` says who goes first, and `batch` who goes
+//! along, by the measured [`CostCurve`]. `ledger` holds what is fair, and the bound on every wait.
 
 mod batch;
 mod ledger;

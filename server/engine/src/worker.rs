@@ -1,7 +1,7 @@
 //! The engine's thread, and the ways in and out of it.
 //!
-//! In: [`EngineHandle`]. Out: [`EventSink`]. Nothing else crosses the border of the thread. It owns the denoiser from its making
-//! to its end, and the scheduler.
+//! In: [`EngineHandle`]. Out: [`EventSink`]. Nothing else crosses the border of the thread. It owns the denoiser from
+//! its making to its end, and the scheduler.
 
 mod handle;
 mod run;
@@ -59,8 +59,8 @@ pub struct Engine<W> {
 }
 
 impl<W: Send + Sync + 'static> Engine<W> {
-    /// Starts a thread, makes the denoiser on it, and serves jobs from then on. Returns when the denoiser is made, which may take
-    /// as long as a model takes to load.
+    /// Starts a thread, makes the denoiser on it, and serves jobs from then on. Returns when the denoiser is made,
+    /// which may take as long as a model takes to load.
     pub fn spawn<D, E>(
         options: EngineOptions,
         make_denoiser: impl FnOnce() -> Result<D, E> + Send + 'static,
@@ -94,8 +94,8 @@ impl<W: Send + Sync + 'static> Engine<W> {
         self.handle.clone()
     }
 
-    /// Waits for the engine's end, which comes when it was asked to [`drain`](EngineHandle::drain) and has. Every job has had its
-    /// terminal event by then.
+    /// Waits for the engine's end, which comes when it was asked to [`drain`](EngineHandle::drain) and has. Every job
+    /// has had its terminal event by then.
     pub fn join(mut self) {
         self.wait();
     }

@@ -7,27 +7,29 @@
 //! Σᵢ wᵢ (ρ₁ + … + ρᵢ)  =  Σⱼ ρⱼ Tⱼ      with  Tⱼ = wⱼ + … + w_N,
 //! ```
 //!
-//! that is, every second of work on `j` is waited for by `j` and by all behind it. A model call with the images `B` takes
-//! `c(B)` seconds and takes from each `ρⱼ` the seconds `uⱼ` that the step would have taken alone. So the sum still to come falls by
+//! that is, every second of work on `j` is waited for by `j` and by all behind it. A model call with the images `B`
+//! takes `c(B)` seconds and takes from each `ρⱼ` the seconds `uⱼ` that the step would have taken alone. So the sum
+//! still to come falls by
 //!
 //! ```text
 //! value(B)  =  Σ_{j∈B} uⱼ Tⱼ ,
 //! ```
 //!
 //! and the rule is steepest descent: **among all calls that could be made, make the one of greatest value per second,
-//! `value(B) / c(B)`**. As `Tⱼ` falls along the order, the best call of `n` images with equal rows is the first `n` of its key,
-//! so for each key only the prefixes are compared. The first image of the call has the *turn*. Where fairness gives the turn to
-//! another, a late job or an oldest one, the batch is that of greatest value per second among those that begin with it.
+//! `value(B) / c(B)`**. As `Tⱼ` falls along the order, the best call of `n` images with equal rows is the first `n` of
+//! its key, so for each key only the prefixes are compared. The first image of the call has the *turn*. Where fairness
+//! gives the turn to another, a late job or an oldest one, the batch is that of greatest value per second among those
+//! that begin with it.
 //!
 //! What follows from the curve alone:
 //!
-//! - *Linear* (`c(B) = Σ uⱼ`): the value per second is the mean of `Tⱼ`, greatest for the first image alone. Shortest remaining
-//!   work first, one image a call.
+//! - *Linear* (`c(B) = Σ uⱼ`): the value per second is the mean of `Tⱼ`, greatest for the first image alone. Shortest
+//!   remaining work first, one image a call.
 //! - *Flat*: every image adds value and no seconds. The batch is filled: continuous batching.
-//! - *Between*: image `j` is taken along while `(c(B+j) − c(B)) / uⱼ < Tⱼ · c(B) / value(B)`, that is, while the price of its step in
-//!   this call, as a part of what it would cost alone, is below the share of the waiting weight that gains from it. Of two
-//!   equal images the second is taken along when `c(2) < 1.5 c(1)`, which is exactly when the sum of their completion times
-//!   gains; of sixty-four, the second already when it saves 1.6 %.
+//! - *Between*: image `j` is taken along while `(c(B+j) − c(B)) / uⱼ < Tⱼ · c(B) / value(B)`, that is, while the price
+//!   of its step in this call, as a part of what it would cost alone, is below the share of the waiting weight that
+//!   gains from it. Of two equal images the second is taken along when `c(2) < 1.5 c(1)`, which is exactly when the sum
+//!   of their completion times gains; of sixty-four, the second already when it saves 1.6 %.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;

@@ -4,21 +4,23 @@
 //! along rides free, for the rule of [`batch`](super::batch) lets nobody along who costs more than those waiting gain.
 //! Admitting and decoding are paid by whom they are done for.
 //!
-//! **Between tenants.** Fair time *v* runs at `1/A` of the seconds spent, `A` being the tenants that have jobs: it is what each
-//! of them would have received under equal sharing. `S` is what a tenant did receive. Its next job, of `q` seconds, would under
-//! equal sharing be done when *v* reaches `S + q`, the virtual finish of weighted fair queueing (Demers, Keshav and Shenker,
-//! 1989). Once it is, the job is *late*, and late jobs go first, the earliest virtual finish before the others. Until then the
-//! order is free to be better than fair. A tenant that leaves owing keeps its debt until *v* has caught up.
+//! **Between tenants.** Fair time *v* runs at `1/A` of the seconds spent, `A` being the tenants that have jobs: it is
+//! what each of them would have received under equal sharing. `S` is what a tenant did receive. Its next job, of `q`
+//! seconds, would under equal sharing be done when *v* reaches `S + q`, the virtual finish of weighted fair queueing
+//! (Demers, Keshav and Shenker, 1989). Once it is, the job is *late*, and late jobs go first, the earliest virtual
+//! finish before the others. Until then the order is free to be better than fair. A tenant that leaves owing keeps its
+//! debt until *v* has caught up.
 //!
-//! **Within a tenant** the oldest job has a claim to [`ELDEST_SHARE`] of what its tenant receives. Once the claim is worth a step,
-//! the oldest takes the tenant's next turn.
+//! **Within a tenant** the oldest job has a claim to [`ELDEST_SHARE`] of what its tenant receives. Once the claim is
+//! worth a step, the oldest takes the tenant's next turn.
 //!
-//! **Bound.** Let `q` be the longest job, in seconds, `c` the longest call with the decoding of its pictures, and let no call
-//! take longer than `k` times what its first image would take alone (`k` is 1 where nothing is shared). When a job turns late,
-//! no tenant is behind fair time by more than `q`; until it is its turn, those with an earlier virtual finish receive at most
-//! `q + c` each beyond that; so no tenant is ever behind by more than `2q + c`. The oldest job gets a step whenever its tenant has
-//! received the step's seconds divided by the share. So a job is done when its tenant has received `(B + c) / ELDEST_SHARE + kB`,
-//! `B` being the seconds of work in this job and in its tenant's older ones, and it ends, as long as slots are free, within
+//! **Bound.** Let `q` be the longest job, in seconds, `c` the longest call with the decoding of its pictures, and let
+//! no call take longer than `k` times what its first image would take alone (`k` is 1 where nothing is shared). When a
+//! job turns late, no tenant is behind fair time by more than `q`; until it is its turn, those with an earlier virtual
+//! finish receive at most `q + c` each beyond that; so no tenant is ever behind by more than `2q + c`. The oldest job
+//! gets a step whenever its tenant has received the step's seconds divided by the share. So a job is done when its
+//! tenant has received `(B + c) / ELDEST_SHARE + kB`, `B` being the seconds of work in this job and in its tenant's
+//! older ones, and it ends, as long as slots are free, within
 //!
 //! ```text
 //! A · ((B + c) / ELDEST_SHARE + k·B + 2q + c)   seconds.

@@ -1,13 +1,14 @@
 //! In which order jobs are served.
 //!
-//! A job's *work* is the seconds that its steps would take if each image were alone in its calls, and those of decoding. Each tenant has one vote,
-//! divided among its jobs in proportion to their priorities: that is a job's *weight*, and the aim is to minimise the weighted
-//! sum of completion times. So a thousand jobs of one tenant weigh no more than the ten of another, and a priority takes from
-//! the tenant's own jobs only. For one server that may pre-empt at any step, the least work per weight first does that (Smith's
-//! rule, 1956, on what remains; with equal weights it is SRPT).
+//! A job's *work* is the seconds that its steps would take if each image were alone in its calls, and those of
+//! decoding. Each tenant has one vote, divided among its jobs in proportion to their priorities: that is a job's
+//! *weight*, and the aim is to minimise the weighted sum of completion times. So a thousand jobs of one tenant weigh no
+//! more than the ten of another, and a priority takes from the tenant's own jobs only. For one server that may pre-empt
+//! at any step, the least work per weight first does that (Smith's rule, 1956, on what remains; with equal weights it
+//! is SRPT).
 //!
-//! Two corrections keep it fair, see [`ledger`](super::ledger): jobs that are late go first, and a tenant's oldest job may be due to
-//! take its tenant's next turn.
+//! Two corrections keep it fair, see [`ledger`](super::ledger): jobs that are late go first, and a tenant's oldest job
+//! may be due to take its tenant's next turn.
 
 use std::collections::BTreeMap;
 

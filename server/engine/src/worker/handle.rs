@@ -57,8 +57,8 @@ impl<W> EngineHandle<W> {
         self.shared.submit(job)
     }
 
-    /// Asks for the end of a job; it takes effect before the next model call. Idempotent. A job that is not in the engine is none
-    /// of its concern.
+    /// Asks for the end of a job; it takes effect before the next model call. Idempotent. A job that is not in the
+    /// engine is none of its concern.
     pub fn cancel(&self, id: JobId) {
         self.shared.cancel(id);
     }
@@ -67,8 +67,8 @@ impl<W> EngineHandle<W> {
         self.shared.snapshot()
     }
 
-    /// Refuses new jobs from now on, goes on with the others until `deadline`, and fails those that are not done by then with
-    /// `shutting_down`. A model call under way is finished first. Of several deadlines the earliest stands.
+    /// Refuses new jobs from now on, goes on with the others until `deadline`, and fails those that are not done by
+    /// then with `shutting_down`. A model call under way is finished first. Of several deadlines the earliest stands.
     pub fn drain(&self, deadline: Instant) {
         self.shared.drain(deadline);
     }

@@ -127,8 +127,8 @@ fn a_flood_of_another_tenant_at_most_doubles_the_wait() {
     }
 }
 
-/// Equal jobs that are all there at once: the sum of completion times is as small as with groups of the best size, which differs by
-/// curve and by count.
+/// Equal jobs that are all there at once: the sum of completion times is as small as with groups of the best size,
+/// which differs by curve and by count.
 fn check_sum_of_completions(name: &str, cost: Cost, count: u32) {
     let jobs: Vec<Job<()>> = (0..count).map(|id| job(u128::from(id), 20, 2)).collect();
     let ours: f64 = completions(cost, &jobs).iter().sum();

@@ -144,15 +144,16 @@ fn turn(simulation: &mut Simulation, witness: &mut Witness) {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(CASES))]
 
-    /// One terminal event for each job and none after it; steps in order; one key a call; the budgets of rows and slots are kept;
-    /// nothing is spent on a job that was cancelled or whose deadline passed.
+    /// One terminal event for each job and none after it; steps in order; one key a call; the budgets of rows and slots
+    /// are kept; nothing is spent on a job that was cancelled or whose deadline passed.
     #[test]
     fn every_job_ends_once_and_every_plan_is_sound(setting in setting(policy()), commands in commands()) {
         let witness = play(&setting, &commands);
         prop_assert_eq!(witness.unfinished(), Vec::<JobId>::new());
     }
 
-    /// Where slots are free, no tenant falls further behind its fair share, and no job waits longer, than the ledger promises.
+    /// Where slots are free, no tenant falls further behind its fair share, and no job waits longer, than the ledger
+    /// promises.
     #[test]
     fn nobody_starves(setting in setting(Just(Policy::BestValue)), commands in commands()) {
         let setting = Setting { max_slots: 1_000, ..setting };

@@ -1,7 +1,7 @@
 //! Scenarios as text: `tests/scenarios/*.txt`.
 //!
-//! A file is a list of blocks. A block is comments (`#`), commands, a line `----`, and what came of them, up to an empty line.
-//! With `X0_BLESS=1` in the environment what came is written into the files, to be read and committed.
+//! A file is a list of blocks. A block is comments (`#`), commands, a line `----`, and what came of them, up to an
+//! empty line. With `X0_BLESS=1` in the environment what came is written into the files, to be read and committed.
 //!
 //! ```text
 //! options [policy=best-value|first-come|fixed-batch:N] [max-rows=N] [max-slots=N] [cost=OVERHEAD+ROW]
