@@ -11,7 +11,7 @@ import os
 
 import numpy as np
 import torch
-from diffusers import DDIMScheduler, UNet2DModel
+from diffusers import DPMSolverMultistepScheduler, UNet2DModel
 from scipy.linalg import sqrtm
 
 from data import CLASSES, NO_CLASS, load
@@ -72,8 +72,8 @@ def frechet(a, b):
 
 @torch.no_grad()
 def generate(unet, config, labels, guidance, steps, seed, batch=100, bfloat16=True):
-    """DDIM pictures, one for each label, clamped to -1..1."""
-    schedule = DDIMScheduler.from_config(config)
+    """Pictures by DPM-Solver++(2M), one for each label, clamped to -1..1."""
+    schedule = DPMSolverMultistepScheduler.from_config(config, algorithm_type="dpmsolver++", solver_order=2)
     schedule.set_timesteps(steps)
     generator = torch.Generator().manual_seed(seed)
     pictures = []
@@ -87,6 +87,13 @@ def generate(unet, config, labels, guidance, steps, seed, batch=100, bfloat16=Tr
             z = schedule.step(without + guidance * (with_class - without), t, z).prev_sample
         pictures.append(z.clamp(-1, 1))
     return torch.cat(pictures)
+
+
+@torch.no_grad()
+def accuracy(net, pictures, labels):
+    right = torch.cat([net(x).argmax(1) for x in pictures.split(500)]) == labels
+    by_class = {name: round(right[labels == i].float().mean().item(), 3) for i, name in enumerate(CLASSES)}
+    return {"accuracy": right.float().mean().item(), "by_class": by_class}
 
 
 def save_grid(pictures, path, columns):
@@ -115,7 +122,7 @@ def main():
         unet.load_state_dict(torch.load(a.model)["ema"])
     else:
         unet = UNet2DModel.from_pretrained(f"{a.model}/unet", torch_dtype=torch.float32)
-        config = DDIMScheduler.load_config(f"{a.model}/scheduler")
+        config = DPMSolverMultistepScheduler.load_config(f"{a.model}/scheduler")
     unet = unet.eval().to(memory_format=torch.channels_last)
     net, on_test_set = classifier(f"{a.work}/classifier.pt", a.epochs)
     report = {"steps": a.steps, "classifier_accuracy_on_the_real_test_set": on_test_set, "guidance": {}}
@@ -123,22 +130,22 @@ def main():
     labels = torch.arange(a.accuracy_images) % len(CLASSES)
     for guidance in a.guidance:
         pictures = generate(unet, config, labels, guidance, a.steps, seed=11, bfloat16=not a.float32)
-        with torch.no_grad():
-            right = torch.cat([net(x).argmax(1) for x in pictures.split(500)]) == labels
-        by_class = {name: round(right[labels == i].float().mean().item(), 3) for i, name in enumerate(CLASSES)}
-        report["guidance"][guidance] = {"accuracy": right.float().mean().item(), "by_class": by_class}
-        print(f"guidance {guidance}: accuracy {right.float().mean():.4f} {by_class}", flush=True)
+        report["guidance"][guidance] = accuracy(net, pictures, labels)
+        print(f"guidance {guidance}: {report['guidance'][guidance]}", flush=True)
         save_grid(pictures[:100], f"{a.work}/grid-{guidance}.png", 10)
     if a.frechet_images:
-        real, _ = load("t10k")
-        train, _ = load("train")
-        reference = features(net, real)
-        labels = torch.arange(a.frechet_images) % len(CLASSES)
-        pictures = generate(unet, config, labels, a.guidance[0], a.steps, seed=12, bfloat16=not a.float32)
-        report["frechet"] = {
-            "images": a.frechet_images, "guidance": a.guidance[0], "generated": frechet(features(net, pictures), reference),
-            "real_training_images": frechet(features(net, train[torch.randperm(len(train), generator=torch.Generator().manual_seed(3))[: a.frechet_images]]), reference)}
-        print(report["frechet"], flush=True)
+        real, train = features(net, load("t10k")[0]), load("train")[0]
+        order = torch.randperm(len(train), generator=torch.Generator().manual_seed(3))
+        made = np.zeros((0, real.shape[1]))
+        # In parts, so that a run that is cut short has figures for as many pictures as it made.
+        while len(made) < a.frechet_images:
+            part = torch.arange(500) % len(CLASSES)
+            pictures = generate(unet, config, part, a.guidance[0], a.steps, seed=12 + len(made), bfloat16=not a.float32)
+            made = np.concatenate([made, features(net, pictures)])
+            report["frechet"] = {
+                "images": len(made), "guidance": a.guidance[0], "generated": frechet(made, real),
+                "real_training_images": frechet(features(net, train[order[: len(made)]]), real)}
+            print(report["frechet"], flush=True)
     with open(f"{a.work}/quality.json", "w") as f:
         json.dump(report, f, indent=1)
 

@@ -18,7 +18,7 @@ X0 = {
     "null_class": NO_CLASS,
     "crop": 2,  # the training pictures were padded by two pixels on each side
     "examples": ["sneaker", "ankle boot", "dress", "bag"],
-    "defaults": {"steps": 25, "guidance_scale": 2.0, "sampler": "ddim"},
+    "defaults": {"steps": 25, "guidance_scale": 2.0, "sampler": "dpmpp_2m"},
 }
 
 

@@ -29,8 +29,10 @@ def make_model():
 
 
 def make_schedule():
+    # Predictions are not clipped: guidance takes them out of -1..1, and DDIM does not correct its noise for what was cut off;
+    # its pictures drift to a wrong garment.
     return DDPMScheduler(num_train_timesteps=1000, beta_start=0.0001, beta_end=0.02, beta_schedule="linear",
-                         prediction_type="v_prediction", clip_sample=True, timestep_spacing="trailing")
+                         prediction_type="v_prediction", clip_sample=False, timestep_spacing="trailing")
 
 
 def learning_rate(step, steps, peak):
