@@ -70,7 +70,7 @@ def grid(pictures, columns, path):
 
 def load_pipeline(path):
     pipeline = StableDiffusionPipeline.from_pretrained(path, safety_checker=None, requires_safety_checker=False)
-    return pipeline.to("cuda" if torch.cuda.is_available() else "cpu")
+    return pipeline.to("cuda" if torch.cuda.is_available() else "cpu", torch.float32)
 
 
 def main():
