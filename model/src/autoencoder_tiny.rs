@@ -7,7 +7,7 @@ use candle_core::{Result, Tensor};
 use x0_kernels::{Activation, Conv2d, Conv2dOptions, activate};
 
 use crate::error::LoadError;
-use crate::nn::conv2d;
+use crate::nn::{conv2d, conv2d_without_bias};
 use crate::weights::Weights;
 
 pub use config::AutoencoderTinyConfig;
@@ -76,8 +76,13 @@ fn run(layers: &[Layer], mut x: Tensor) -> Result<Tensor> {
     Ok(x)
 }
 
-fn conv(weights: &Weights, from: usize, to: usize, options: Conv2dOptions) -> Loaded<Layer> {
-    conv2d(weights, from, to, 3, options).map(Layer::Conv)
+fn conv(weights: &Weights, from: usize, to: usize) -> Loaded<Layer> {
+    conv2d(weights, from, to, 3, Conv2dOptions::padded(1)).map(Layer::Conv)
+}
+
+/// A convolution that changes the size of the map.
+fn resampler(weights: &Weights, channels: usize, options: Conv2dOptions) -> Loaded<Layer> {
+    conv2d_without_bias(weights, channels, channels, 3, options).map(Layer::Conv)
 }
 
 fn encoder(weights: &Weights, config: &AutoencoderTinyConfig) -> Loaded<Vec<Layer>> {
@@ -86,14 +91,14 @@ fn encoder(weights: &Weights, config: &AutoencoderTinyConfig) -> Loaded<Vec<Laye
     let halving = Conv2dOptions { stride: 2, ..Conv2dOptions::padded(1) };
     let mut channels = config.in_channels;
     for (i, (&blocks, &to)) in stages.enumerate() {
-        let options = if i == 0 { Conv2dOptions::padded(1) } else { halving };
-        layers.push(conv(&weights.at(layers.len()), if i == 0 { channels } else { to }, to, options)?);
+        let first = &weights.at(layers.len());
+        layers.push(if i == 0 { conv(first, channels, to)? } else { resampler(first, to, halving)? });
         for _ in 0..blocks {
             layers.push(Layer::Block(Block::new(&weights.at(layers.len()), to, config.act_fn)?));
         }
         channels = to;
     }
-    layers.push(conv(&weights.at(layers.len()), channels, config.latent_channels, Conv2dOptions::padded(1))?);
+    layers.push(conv(&weights.at(layers.len()), channels, config.latent_channels)?);
     Ok(layers)
 }
 
@@ -101,6 +106,7 @@ fn decoder(weights: &Weights, config: &AutoencoderTinyConfig) -> Loaded<Vec<Laye
     let stages: Vec<_> = config.num_decoder_blocks.iter().zip(&config.decoder_block_out_channels).collect();
     let first = conv2d(&weights.at(0), config.latent_channels, *stages[0].1, 3, Conv2dOptions::padded(1))?;
     let mut layers = vec![Layer::Conv(first.then(config.act_fn))];
+    let doubling = Conv2dOptions { upsample: true, ..Conv2dOptions::padded(1) };
     // In the file, the activation and each enlargement count as layers, too.
     let mut place = 2;
     for (i, &(&blocks, &channels)) in stages.iter().enumerate() {
@@ -108,14 +114,12 @@ fn decoder(weights: &Weights, config: &AutoencoderTinyConfig) -> Loaded<Vec<Laye
             layers.push(Layer::Block(Block::new(&weights.at(place), channels, config.act_fn)?));
             place += 1;
         }
-        let last = i + 1 == stages.len();
-        let (to, options) = if last {
-            (config.out_channels, Conv2dOptions::padded(1))
+        layers.push(if i + 1 == stages.len() {
+            conv(&weights.at(place), channels, config.out_channels)?
         } else {
             place += 1;
-            (channels, Conv2dOptions { upsample: true, ..Conv2dOptions::padded(1) })
-        };
-        layers.push(conv(&weights.at(place), channels, to, options)?);
+            resampler(&weights.at(place), channels, doubling)?
+        });
         place += 1;
     }
     Ok(layers)

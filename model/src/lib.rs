@@ -15,6 +15,7 @@ mod model;
 mod picture;
 mod pixel;
 mod request;
+mod single_file;
 mod stable_diffusion;
 
 pub mod autoencoder_kl;

@@ -5,6 +5,7 @@ pub(crate) mod defaults;
 pub(crate) mod description;
 mod embedded;
 
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -37,8 +38,8 @@ struct Entry {
 }
 
 impl Library {
-    /// The models of the program, then those of `models` by name: each folder in it that has a `model_index.json`, named by its
-    /// folder. A model that cannot be served is left out, and [`Self::problems`] says why.
+    /// The models of the program, then those of `models` by name: each folder in it that has a `model_index.json`, and each
+    /// single-file checkpoint `name.safetensors`. A model that cannot be served is left out, and [`Self::problems`] says why.
     ///
     /// # Errors
     /// If `models` cannot be listed.
@@ -54,20 +55,23 @@ impl Library {
     pub fn open_within(models: Option<&Path>, memory_limit: Option<u64>) -> Result<Self, LoadError> {
         let mut library = Self { entries: Vec::new(), problems: Vec::new(), memory_limit };
         for (name, files) in embedded::MODELS {
-            library.add(name, &Folder::embedded(files), true);
+            library.add(name, |limit| Blueprint::read(name, &Folder::embedded(files), true, limit));
         }
-        for (name, path) in models.map(folders).transpose()?.unwrap_or_default() {
-            library.add(&name, &Folder::OnDisk(path), false);
+        for (name, found) in models.map(find).transpose()?.unwrap_or_default() {
+            library.add(&name, |limit| match &found {
+                Found::Folder(path) => Blueprint::read(&name, &Folder::OnDisk(path.clone()), false, limit),
+                Found::Checkpoint(path) => Blueprint::read_checkpoint(&name, path, limit),
+            });
         }
         Ok(library)
     }
 
-    fn add(&mut self, name: &str, folder: &Folder, embedded: bool) {
+    fn add(&mut self, name: &str, read: impl FnOnce(Option<u64>) -> Result<Blueprint, LoadError>) {
         if self.info(name).is_some() {
             self.problems.push((name.to_owned(), "another model has this name".to_owned()));
             return;
         }
-        match Blueprint::read(name, folder, embedded, self.memory_limit) {
+        match read(self.memory_limit) {
             Ok(blueprint) => self.entries.push(Entry { blueprint, model: OnceLock::new(), loading: Mutex::new(()) }),
             Err(error) => self.problems.push((name.to_owned(), error.to_string())),
         }
@@ -138,16 +142,28 @@ impl Library {
     }
 }
 
-/// Folders of `models` that hold a model, by name.
-fn folders(models: &Path) -> Result<Vec<(String, PathBuf)>, LoadError> {
+/// A model among the files of a folder.
+enum Found {
+    Folder(PathBuf),
+    /// A single file; it may be one that is refused.
+    Checkpoint(PathBuf),
+}
+
+/// The models in a folder, by name. Pickled checkpoints are among them, so that they are refused with advice.
+fn find(models: &Path) -> Result<Vec<(String, Found)>, LoadError> {
     let io = |source| LoadError::Io { path: models.display().to_string(), source };
     let mut found = Vec::new();
     for entry in fs::read_dir(models).map_err(io)? {
-        let entry = entry.map_err(io)?;
-        if entry.path().join(INDEX).is_file() {
-            found.push((entry.file_name().to_string_lossy().into_owned(), entry.path()));
+        let path = entry.map_err(io)?.path();
+        let name = |part: Option<&OsStr>| part.unwrap_or_default().to_string_lossy().into_owned();
+        if path.join(INDEX).is_file() {
+            found.push((name(path.file_name()), Found::Folder(path)));
+        } else if path.is_file()
+            && path.extension().is_some_and(|ending| ["safetensors", "ckpt"].iter().any(|e| ending == *e))
+        {
+            found.push((name(path.file_stem()), Found::Checkpoint(path)));
         }
     }
-    found.sort();
+    found.sort_by(|(a, _), (b, _)| a.cmp(b));
     Ok(found)
 }

@@ -21,13 +21,18 @@ pub use norm::{GroupNorm, LayerNorm};
 pub use resample::{Downsample2D, Upsample2D, average_pool, repeat_pixels};
 pub use resnet::{Resample, ResnetBlock2D, ResnetConfig, TimeScaleShift};
 
-/// A linear layer `weight` `(outputs, inputs)`, with a `bias` if the file has one.
+/// A linear layer `weight` `(outputs, inputs)` with a `bias`.
 pub fn linear(weights: &Weights, inputs: usize, outputs: usize) -> Result<Linear, LoadError> {
-    let weight = weights.get("weight", (outputs, inputs))?;
-    Ok(Linear::new(&weight, bias(weights, outputs)?.as_ref())?)
+    let (weight, bias) = (weights.get("weight", (outputs, inputs))?, weights.get("bias", outputs)?);
+    Ok(Linear::new(&weight, Some(&bias))?)
 }
 
-/// A convolution `weight` `(outputs, inputs, kernel, kernel)`, with a `bias` if the file has one.
+/// A linear layer that is `weight` `(outputs, inputs)` alone.
+pub fn linear_without_bias(weights: &Weights, inputs: usize, outputs: usize) -> Result<Linear, LoadError> {
+    Ok(Linear::new(&weights.get("weight", (outputs, inputs))?, None)?)
+}
+
+/// A convolution `weight` `(outputs, inputs, kernel, kernel)` with a `bias`.
 pub fn conv2d(
     weights: &Weights,
     inputs: usize,
@@ -36,11 +41,18 @@ pub fn conv2d(
     options: Conv2dOptions,
 ) -> Result<Conv2d, LoadError> {
     let weight = weights.get("weight", (outputs, inputs, kernel, kernel))?;
-    Ok(Conv2d::new(&weight, bias(weights, outputs)?.as_ref(), options)?)
+    Ok(Conv2d::new(&weight, Some(&weights.get("bias", outputs)?), options)?)
 }
 
-fn bias(weights: &Weights, outputs: usize) -> Result<Option<Tensor>, LoadError> {
-    if weights.contains("bias") { weights.get("bias", outputs).map(Some) } else { Ok(None) }
+/// A convolution that is `weight` `(outputs, inputs, kernel, kernel)` alone.
+pub fn conv2d_without_bias(
+    weights: &Weights,
+    inputs: usize,
+    outputs: usize,
+    kernel: usize,
+    options: Conv2dOptions,
+) -> Result<Conv2d, LoadError> {
+    Ok(Conv2d::new(&weights.get("weight", (outputs, inputs, kernel, kernel))?, None, options)?)
 }
 
 /// `x / factor`, where 1 costs nothing.

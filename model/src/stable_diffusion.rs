@@ -11,6 +11,7 @@ mod linear;
 mod maps;
 mod preview;
 mod slot;
+mod source;
 mod start;
 mod text;
 
@@ -28,7 +29,9 @@ use conditions::ConditionCache;
 use preview::Previews;
 
 pub(crate) use blueprint::StableDiffusionBlueprint;
+pub(crate) use components::{AutoencoderConfig, ComponentWeights, Components, Kind, TextEncoderConfig};
 pub(crate) use slot::StableDiffusionSlot;
+pub(crate) use source::Source;
 
 /// A Stable Diffusion model with its weights.
 #[derive(Debug)]

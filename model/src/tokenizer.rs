@@ -3,6 +3,8 @@
 mod files;
 mod vocabulary;
 
+use std::sync::{Arc, OnceLock};
+
 use tokenizers::models::bpe::BPE;
 use tokenizers::normalizers::{Lowercase, NFC, Replace, Sequence as Normalizers};
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
@@ -26,6 +28,15 @@ pub struct Tokenizer {
     end: u32,
     pad: u32,
     vocabulary_size: usize,
+}
+
+/// What short texts are filled up with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Pad {
+    /// The end token, as for OpenAI's text encoders.
+    End,
+    /// The token `!`, which is the first of the vocabulary, as for OpenCLIP's text encoders.
+    ExclamationMark,
 }
 
 /// A text as ids.
@@ -69,12 +80,20 @@ impl Tokenizer {
             .map_err(|message| LoadError::Format { path: folder.path_of(""), message })
     }
 
-    /// OpenAI's vocabulary, for checkpoints that come without one: 49408 tokens, length 77. `pad` is `<|endoftext|>` for
-    /// OpenAI's text encoders and `!` for OpenCLIP's.
-    pub fn built_in(pad: &str) -> Result<Self, LoadError> {
-        Vocabulary::built_in()
-            .and_then(|vocabulary| Self::new(vocabulary, &SpecialTokens::with_pad(pad), Vec::new(), 77))
-            .map_err(|message| LoadError::Format { path: "built-in vocabulary".into(), message })
+    /// OpenAI's vocabulary, for checkpoints that come without one: 49408 tokens, length 77. All of them share it.
+    pub fn built_in(pad: Pad) -> Result<Arc<Self>, LoadError> {
+        static SHARED: [OnceLock<Arc<Tokenizer>>; 2] = [OnceLock::new(), OnceLock::new()];
+        let (shared, content) = match pad {
+            Pad::End => (&SHARED[0], "<|endoftext|>"),
+            Pad::ExclamationMark => (&SHARED[1], "!"),
+        };
+        if let Some(tokenizer) = shared.get() {
+            return Ok(Arc::clone(tokenizer));
+        }
+        let tokenizer = Vocabulary::built_in()
+            .and_then(|vocabulary| Self::new(vocabulary, &SpecialTokens::with_pad(content), Vec::new(), 77))
+            .map_err(|message| LoadError::Format { path: "built-in vocabulary".into(), message })?;
+        Ok(Arc::clone(shared.get_or_init(|| Arc::new(tokenizer))))
     }
 
     fn new(

@@ -2,6 +2,7 @@
 
 mod files;
 mod header;
+mod part;
 #[cfg(test)]
 mod tests;
 
@@ -21,6 +22,7 @@ use half::{bf16, f16};
 use crate::error::LoadError;
 
 pub use files::find;
+pub(crate) use part::TensorPart;
 
 /// Bytes that are read and converted at a time.
 const CHUNK: usize = 1 << 18;
@@ -37,7 +39,8 @@ pub struct Weights {
 
 #[derive(Debug)]
 struct Store {
-    files: Vec<Source>,
+    /// Shared with the stores of other names for the same tensors.
+    files: Arc<Vec<Source>>,
     tensors: BTreeMap<String, Stored>,
 }
 
@@ -45,6 +48,8 @@ struct Store {
 struct Stored {
     file: usize,
     entry: header::Entry,
+    /// Its name in the file, where that is another.
+    original: Option<String>,
     /// Whether somebody asked for it, for [`Weights::unused`].
     asked: AtomicBool,
 }
@@ -91,7 +96,7 @@ impl Weights {
             for (name, entry) in file.header()? {
                 match tensors.entry(name) {
                     MapEntry::Vacant(place) => {
-                        place.insert(Stored { file: index, entry, asked: AtomicBool::new(false) });
+                        place.insert(Stored { file: index, entry, original: None, asked: AtomicBool::new(false) });
                     }
                     MapEntry::Occupied(other) => {
                         let message = format!("is also in {}", files[other.get().file].path);
@@ -100,7 +105,7 @@ impl Weights {
                 }
             }
         }
-        Ok(Self { store: Arc::new(Store { files, tensors }), prefix: String::new() })
+        Ok(Self { store: Arc::new(Store { files: Arc::new(files), tensors }), prefix: String::new() })
     }
 
     /// The tensors below `name`: those that begin with this view's prefix, `name` and a dot.
@@ -130,11 +135,12 @@ impl Weights {
         };
         stored.asked.store(true, Ordering::Relaxed);
         let file = &self.store.files[stored.file];
+        let full = stored.original.as_ref().unwrap_or(&full);
         if stored.entry.shape != shape.dims() {
             let message = format!("has shape {:?}, not {:?}", stored.entry.shape, shape.dims());
-            return Err(file.tensor_error(&full, message));
+            return Err(file.tensor_error(full, message));
         }
-        let values = file.floats(&full, &stored.entry)?;
+        let values = file.floats(full, &stored.entry)?;
         Ok(Tensor::from_vec(values, shape, &Device::Cpu)?)
     }
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use x0_model::folder::Folder;
-use x0_model::tokenizer::{Tokenizer, Tokens};
+use x0_model::tokenizer::{Pad, Tokenizer, Tokens};
 
 #[derive(Deserialize)]
 struct Case {
@@ -27,7 +27,7 @@ fn ids(tokenizer: &Tokenizer, text: &str) -> Vec<u32> {
 
 #[test]
 fn the_built_in_vocabulary_gives_transformers_ids() {
-    let tokenizer = Tokenizer::built_in("<|endoftext|>").unwrap();
+    let tokenizer = Tokenizer::built_in(Pad::End).unwrap();
     assert_eq!((tokenizer.length(), tokenizer.vocabulary_size()), (77, 49408));
     let cases: Vec<Case> = serde_json::from_str(&fs::read_to_string(data("clip/cases.json")).unwrap()).unwrap();
     assert_eq!(cases.len(), 28);
@@ -41,7 +41,7 @@ fn the_built_in_vocabulary_gives_transformers_ids() {
 #[test]
 fn a_pad_token_of_the_vocabulary_is_matched_in_prompts_too() {
     // As with the second tokenizer of Stable Diffusion XL, by transformers 5.23.0.
-    let tokenizer = Tokenizer::built_in("!").unwrap();
+    let tokenizer = Tokenizer::built_in(Pad::ExclamationMark).unwrap();
     let check = |text: &str, expected: &[u32]| {
         let mut padded = expected.to_vec();
         padded.resize(77, 0);

@@ -1,6 +1,7 @@
 //! What a model's configuration files say: everything but its weights.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 
 use serde::Deserialize;
@@ -14,7 +15,7 @@ use crate::info::ModelInfo;
 use crate::model::PreviewDecoder;
 use crate::pixel::PixelBlueprint;
 use crate::request::{Cost, Request, RequestError};
-use crate::stable_diffusion::StableDiffusionBlueprint;
+use crate::stable_diffusion::{Source, StableDiffusionBlueprint};
 
 /// A model without its weights, of one of the kinds that can be served. A clone is another handle to it.
 #[derive(Clone, Debug)]
@@ -76,13 +77,25 @@ impl Blueprint {
             }
             Some((_, "UNet2DConditionModel")) => {
                 let description = Description::read(folder)?;
-                let blueprint =
-                    StableDiffusionBlueprint::read(name, folder, &index, description, embedded, memory_limit)?;
+                let source = Source::Folder(folder.clone());
+                let blueprint = StableDiffusionBlueprint::read(name, source, Some(&index), description, memory_limit)?;
                 Ok(Self::StableDiffusion(Arc::new(blueprint)))
             }
             Some((_, class)) => refuse(format!("a {} whose unet is a {class} is not supported", index.class_name)),
             None => refuse(format!("a {} without a unet is not supported", index.class_name)),
         }
+    }
+
+    /// Reads the header of a single-file checkpoint `name.safetensors`, and a `name.x0.json` beside it.
+    ///
+    /// # Errors
+    /// If it is no checkpoint that can be served; the message names the tensor.
+    pub(crate) fn read_checkpoint(name: &str, path: &Path, memory_limit: Option<u64>) -> Result<Self, LoadError> {
+        let beside = Folder::OnDisk(path.parent().unwrap_or(Path::new("")).to_owned());
+        let description = Description::read_file(&beside, &format!("{name}.x0.json"))?;
+        let source = Source::SingleFile(path.to_owned());
+        let blueprint = StableDiffusionBlueprint::read(name, source, None, description, memory_limit)?;
+        Ok(Self::StableDiffusion(Arc::new(blueprint)))
     }
 
     pub(crate) fn info(&self) -> &ModelInfo {

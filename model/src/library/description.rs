@@ -4,6 +4,7 @@ use serde::Deserialize;
 
 use crate::error::LoadError;
 use crate::folder::Folder;
+use crate::schedule::PredictionType;
 
 const FILE: &str = "x0.json";
 const MAX_CLASSES: usize = 100_000;
@@ -24,6 +25,8 @@ pub(crate) struct Description {
     pub(crate) null_class: Option<u32>,
     /// Pixels to cut off each side of the pictures, for models that were trained with a border.
     pub(crate) crop: u32,
+    /// What the network predicts, where the model's other files do not say it or are wrong.
+    pub(crate) prediction_type: Option<PredictionType>,
     /// Prompts or class names to show a newcomer.
     pub(crate) examples: Vec<String>,
     pub(crate) defaults: DescribedDefaults,
@@ -45,8 +48,16 @@ impl Description {
     /// # Errors
     /// If a key is unknown or a value unusable; the message has the key.
     pub(crate) fn read(folder: &Folder) -> Result<Self, LoadError> {
-        let description: Self = folder.json_if_exists(FILE)?.unwrap_or_default();
-        description.check().map_err(|message| Self::error(folder, message))?;
+        Self::read_file(folder, FILE)
+    }
+
+    /// Reads another file of the same kind: a checkpoint `name.safetensors` may have a `name.x0.json` beside it.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub(crate) fn read_file(folder: &Folder, file: &str) -> Result<Self, LoadError> {
+        let description: Self = folder.json_if_exists(file)?.unwrap_or_default();
+        description.check().map_err(|message| LoadError::Config { path: folder.path_of(file), message })?;
         Ok(description)
     }
 

@@ -1,11 +1,12 @@
 //! What the configurations of a Stable Diffusion model say, and which requests it can serve.
 
-use super::components::{ComponentWeights, Components, Kind, Networks};
+use super::components::{Components, Kind, Networks};
 use super::conditions::{ConditionSpec, NegativePrompt};
 use super::cost::{Budget, Needs};
 use super::latents::Codec;
 use super::maps::LatentShape;
 use super::preview::best;
+use super::source::Source;
 use super::start::{Mask, StartFrom, picture_in_size};
 use super::text::Prompt;
 use crate::error::LoadError;
@@ -32,7 +33,7 @@ const MAX_SIZE: u32 = 1 << 14;
 #[derive(Debug)]
 pub(crate) struct StableDiffusionBlueprint {
     info: ModelInfo,
-    source: Folder,
+    source: Source,
     components: Components,
     budget: Budget,
 }
@@ -57,22 +58,22 @@ pub(super) enum Mode {
 }
 
 impl StableDiffusionBlueprint {
-    /// Reads the configurations of a model's folder, and the headers of its weights.
+    /// Reads a model's configurations and the headers of its weights. A folder has an `index`.
     ///
     /// # Errors
     /// If they ask for something that is not supported, or do not fit each other.
     pub(crate) fn read(
         name: &str,
-        folder: &Folder,
-        index: &Index,
+        source: Source,
+        index: Option<&Index>,
         description: Description,
-        embedded: bool,
         memory_limit: Option<u64>,
     ) -> Result<Self, LoadError> {
-        let components = Components::read(folder, index)?;
+        let folder = &source.folder();
+        let (components, weights) = source.read(index, &description)?;
         let refuse = |message| LoadError::Config { path: folder.path_of(""), message };
         check(&components).map_err(refuse)?;
-        let budget = Budget { limit: memory_limit, parameters: components.weights(folder)?.parameters() };
+        let budget = Budget { limit: memory_limit, parameters: weights.parameters() };
         let guidance_scale = match components.kind {
             Kind::StableDiffusion => DEFAULT_GUIDANCE,
             Kind::StableDiffusionXl { .. } => DEFAULT_GUIDANCE_XL,
@@ -100,9 +101,9 @@ impl StableDiffusionBlueprint {
             description: description.description,
             license: description.license,
             attribution: description.attribution,
-            embedded,
+            embedded: matches!(folder, Folder::Embedded { .. }),
         };
-        Ok(Self { info, source: folder.clone(), components, budget })
+        Ok(Self { info, source, components, budget })
     }
 
     pub(crate) fn info(&self) -> &ModelInfo {
@@ -119,12 +120,11 @@ impl StableDiffusionBlueprint {
 
     /// Reads the networks.
     pub(super) fn load(&self) -> Result<Networks, LoadError> {
-        let weights: ComponentWeights = self.components.weights(&self.source)?;
-        let networks = self.components.load(&weights)?;
+        let networks = self.components.load(&self.source.weights(&self.components)?)?;
         let needs_projection = matches!(self.components.kind, Kind::StableDiffusionXl { .. });
         if needs_projection && !networks.text_encoders.last().is_some_and(|encoder| encoder.has_projection()) {
             let message = "the second text encoder has no text_projection".into();
-            return Err(LoadError::Format { path: self.source.path_of(""), message });
+            return Err(LoadError::Format { path: self.source.folder().path_of(""), message });
         }
         Ok(networks)
     }

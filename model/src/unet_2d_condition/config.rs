@@ -137,6 +137,16 @@ impl UNet2DConditionConfig {
         Self::from_options(options).map_err(config)
     }
 
+    /// This configuration with other blocks, which its file could not describe.
+    ///
+    /// # Errors
+    /// If they do not fit it.
+    pub(crate) fn with_blocks(mut self, name: &str, levels: Vec<Level>, mid: Block) -> Result<Self, LoadError> {
+        (self.levels, self.mid) = (levels, Some(mid));
+        self.check().map_err(|message| LoadError::Config { path: name.to_owned(), message })?;
+        Ok(self)
+    }
+
     /// Size of the embedding of the guidance scale that the network takes, if it does.
     pub(crate) fn time_cond_proj_dim(&self) -> Option<usize> {
         self.time.cond_proj_dim

@@ -6,7 +6,7 @@ use x0_kernels::{Activation, Linear, activate};
 use super::condition::{ClassInput, ConditionInputs, Rows, TextTime};
 use super::config::{AddedConfig, ClassConfig, TimeProjectionConfig, UNet2DConditionConfig};
 use crate::error::LoadError;
-use crate::nn::{TimestepEmbedding, Timesteps, linear};
+use crate::nn::{TimestepEmbedding, Timesteps, linear, linear_without_bias};
 use crate::weights::Weights;
 
 type Loaded<T> = std::result::Result<T, LoadError>;
@@ -85,7 +85,7 @@ impl Embedding {
                 ClassEmbedding::SimpleProjection(linear(&weights.at("class_embedding"), n, time.outputs)?)
             }
         };
-        let cond_proj = |n| linear(&weights.at("time_embedding.cond_proj"), n, time.inputs);
+        let cond_proj = |n| linear_without_bias(&weights.at("time_embedding.cond_proj"), n, time.inputs);
         let added = |added: AddedConfig| {
             Ok::<_, LoadError>(AddedEmbedding {
                 time_proj: Timesteps::new(added.time_embed_dim, added.flip_sin_to_cos, added.freq_shift),

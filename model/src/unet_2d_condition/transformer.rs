@@ -5,7 +5,7 @@ use x0_kernels::{Activation, Linear, Mask, attention, geglu};
 
 use super::condition::{KeysValues, Rows};
 use crate::error::LoadError;
-use crate::nn::{GroupNorm, LayerNorm, linear};
+use crate::nn::{GroupNorm, LayerNorm, linear, linear_without_bias};
 use crate::weights::Weights;
 
 type Loaded<T> = std::result::Result<T, LoadError>;
@@ -168,12 +168,12 @@ impl TransformerBlock {
 
 impl SelfAttention {
     fn new(weights: &Weights, config: TransformerConfig) -> Loaded<Self> {
-        let layer = |name| linear(&weights.at(name), config.inner(), config.inner());
+        let layer = |name| linear_without_bias(&weights.at(name), config.inner(), config.inner());
         Ok(Self {
             to_q: layer("to_q")?,
             to_k: layer("to_k")?,
             to_v: layer("to_v")?,
-            to_out: layer("to_out.0")?,
+            to_out: linear(&weights.at("to_out.0"), config.inner(), config.inner())?,
             heads: Heads::new(config),
         })
     }
@@ -187,14 +187,14 @@ impl SelfAttention {
 
 impl CrossAttention {
     fn new(weights: &Weights, config: TransformerConfig, next: &mut usize) -> Loaded<Self> {
-        let layer = |name, from| linear(&weights.at(name), from, config.inner());
+        let layer = |name, from| linear_without_bias(&weights.at(name), from, config.inner());
         let index = *next;
         *next += 1;
         Ok(Self {
             to_q: layer("to_q", config.inner())?,
             to_k: layer("to_k", config.cross_attention_dim)?,
             to_v: layer("to_v", config.cross_attention_dim)?,
-            to_out: layer("to_out.0", config.inner())?,
+            to_out: linear(&weights.at("to_out.0"), config.inner(), config.inner())?,
             heads: Heads::new(config),
             index,
         })
