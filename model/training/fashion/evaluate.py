@@ -74,10 +74,10 @@ def frechet(a, b):
 def generate(unet, config, labels, guidance, steps, seed, batch=100, bfloat16=True):
     """Pictures by DPM-Solver++(2M), one for each label, clamped to -1..1."""
     schedule = DPMSolverMultistepScheduler.from_config(config, algorithm_type="dpmsolver++", solver_order=2)
-    schedule.set_timesteps(steps)
     generator = torch.Generator().manual_seed(seed)
     pictures = []
     for part in labels.split(batch):
+        schedule.set_timesteps(steps)
         z = torch.randn(len(part), 1, 32, 32, generator=generator)
         both = torch.cat([torch.full_like(part, NO_CLASS), part])
         for t in schedule.timesteps:
