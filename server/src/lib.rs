@@ -13,6 +13,8 @@ pub mod generation;
 pub mod http;
 pub mod metrics;
 pub mod picture;
+#[cfg(test)]
+mod samples;
 pub mod server;
 pub mod shutdown;
 pub mod store;

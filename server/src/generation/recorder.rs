@@ -201,3 +201,6 @@ fn told(failure: Failure) -> GenerationError {
     };
     GenerationError { code, message: failure.message }
 }
+
+#[cfg(test)]
+mod tests;

@@ -18,10 +18,15 @@ impl Checks {
 
     /// Remembers what is wrong with a field, unless something is known already: one reason a field is enough.
     pub(super) fn fail(&mut self, field: &str, code: ErrorCode, message: impl Into<String>) {
-        if self.errors.iter().any(|error| error.field == field) {
+        if self.found(field) {
             return;
         }
         self.errors.push(FieldError { field: field.to_owned(), code, message: message.into() });
+    }
+
+    /// Whether something is known to be wrong with a field.
+    pub(super) fn found(&self, field: &str) -> bool {
+        self.errors.iter().any(|error| error.field == field)
     }
 
     /// A field that is given although it means nothing here.

@@ -83,6 +83,9 @@ impl Validator {
     }
 
     fn model(&self, checks: &mut Checks, request: &GenerationRequest) -> Option<&ModelInfo> {
+        if checks.found("model") {
+            return None;
+        }
         if let Some(name) = &request.model {
             let info = self.catalog.info(name);
             if info.is_none() {
@@ -94,9 +97,11 @@ impl Validator {
             }
             return info;
         }
-        let kinds = match (&request.prompt, &request.class_label) {
-            (Some(_), _) => [ModelKind::TextToImage, ModelKind::ClassConditional, ModelKind::Unconditional],
-            (None, _) => [ModelKind::ClassConditional, ModelKind::Unconditional, ModelKind::TextToImage],
+        // A prompt of the wrong type was meant as one.
+        let kinds = if request.prompt.is_some() || checks.found("prompt") {
+            [ModelKind::TextToImage, ModelKind::ClassConditional, ModelKind::Unconditional]
+        } else {
+            [ModelKind::ClassConditional, ModelKind::Unconditional, ModelKind::TextToImage]
         };
         let info = kinds.into_iter().find_map(|kind| default_model(self.catalog(), &self.default_models, kind));
         if info.is_none() {

@@ -35,14 +35,14 @@ pub struct Work {
 }
 
 impl Work {
-    pub(super) fn new(model: &str, request: Request, preview: Option<ResolvedPreview>) -> Self {
+    pub(crate) fn new(model: &str, request: Request, preview: Option<ResolvedPreview>) -> Self {
         let preview_decoder = preview.map_or(PreviewDecoder::None, |preview| preview.decoder);
         Self { model: model.into(), request, preview_decoder }
     }
 }
 
 impl Order {
-    pub(super) fn new(work: Work, cost: Cost, resolved: ResolvedRequest, warnings: Vec<String>) -> Self {
+    pub(crate) fn new(work: Work, cost: Cost, resolved: ResolvedRequest, warnings: Vec<String>) -> Self {
         Self { work: Arc::new(work), cost, resolved, warnings }
     }
 

@@ -1,64 +1,16 @@
 use futures::StreamExt as _;
 use futures::stream::BoxStream;
 use x0_openapi::{
-    Event, GenerationError, ImageFormat, ImageRecord, Named as _, NoiseSchedule, OnDisconnect, PreviewDecoder,
-    PreviewEvent, Priority, Progress, ResolvedOutput, ResolvedRequest, Seed, State, StepEvent, Timings,
+    Event, GenerationError, ImageFormat, ImageRecord, Named as _, PreviewDecoder, PreviewEvent, Seed, State, StepEvent,
 };
 
 use super::*;
 use crate::generation::FinishedImage;
+use crate::samples::{STEPS, record};
 use crate::store::Delivery;
-
-const STEPS: u32 = 3;
 
 fn store() -> MemoryStore {
     MemoryStore::new(MemoryStoreOptions { generations: 3, bytes: 1000, age: Duration::from_secs(3600) })
-}
-
-fn record(n: u32) -> GenerationRecord {
-    let output = ResolvedOutput { format: ImageFormat::Png, quality: None, metadata: Some(true), inline: false };
-    let request = ResolvedRequest {
-        model: "toy".to_owned(),
-        prompt: None,
-        negative_prompt: None,
-        class_label: None,
-        n,
-        seed: Seed(7),
-        width: 8,
-        height: 8,
-        steps: STEPS,
-        guidance_scale: 1.0,
-        guidance_rescale: 0.0,
-        sampler: "ddim".to_owned(),
-        noise_schedule: NoiseSchedule::Default,
-        timestep_spacing: None,
-        eta: None,
-        clip_skip: None,
-        init_image: None,
-        mask_image: None,
-        strength: None,
-        preview: None,
-        output,
-        priority: Priority::Normal,
-        deadline_seconds: None,
-        on_disconnect: OnDisconnect::Keep,
-    };
-    GenerationRecord {
-        id: Uuid::now_v7(),
-        state: State::Queued,
-        model: "toy".to_owned(),
-        position: None,
-        eta_seconds: None,
-        progress: Progress { step: 0, steps: n * STEPS },
-        request,
-        images: Vec::new(),
-        warnings: Vec::new(),
-        error: None,
-        timings: Timings::default(),
-        created_at: Timestamp::now(),
-        started_at: None,
-        finished_at: None,
-    }
 }
 
 async fn create(store: &MemoryStore, n: u32) -> Uuid {

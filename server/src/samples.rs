@@ -1,0 +1,68 @@
+//! What the tests of several modules begin with.
+
+use jiff::Timestamp;
+use uuid::Uuid;
+use x0_model::sampler::{SamplerKind, SamplerSpec};
+use x0_model::{Conditioning, Cost, Request};
+use x0_openapi::{
+    GenerationRecord, ImageFormat, NoiseSchedule, OnDisconnect, Priority, ResolvedOutput, ResolvedRequest, Seed,
+};
+
+use crate::validate::{Order, Work};
+
+/// Steps of every image.
+pub(crate) const STEPS: u32 = 3;
+const SIDE: u32 = 8;
+
+/// A request of `n` images for a model that takes nothing but a seed.
+fn resolved(n: u32) -> ResolvedRequest {
+    ResolvedRequest {
+        model: "toy".to_owned(),
+        prompt: None,
+        negative_prompt: None,
+        class_label: None,
+        n,
+        seed: Seed(7),
+        width: SIDE,
+        height: SIDE,
+        steps: STEPS,
+        guidance_scale: 1.0,
+        guidance_rescale: 0.0,
+        sampler: "ddim".to_owned(),
+        noise_schedule: NoiseSchedule::Default,
+        timestep_spacing: None,
+        eta: None,
+        clip_skip: None,
+        init_image: None,
+        mask_image: None,
+        strength: None,
+        preview: None,
+        output: ResolvedOutput { format: ImageFormat::Png, quality: None, metadata: Some(true), inline: false },
+        priority: Priority::Normal,
+        deadline_seconds: None,
+        on_disconnect: OnDisconnect::Keep,
+    }
+}
+
+/// An order of `n` images.
+pub(crate) fn order(n: u32) -> Order {
+    let request = Request {
+        conditioning: Conditioning::None,
+        seed: 7,
+        width: SIDE,
+        height: SIDE,
+        steps: STEPS,
+        guidance_scale: 1.0,
+        guidance_rescale: 0.0,
+        sampler: SamplerSpec::from(SamplerKind::Ddim),
+        clip_skip: None,
+        init: None,
+    };
+    let cost = Cost { calls: STEPS, rows: 1, tensor_height: SIDE, tensor_width: SIDE };
+    Order::new(Work::new("toy", request, None), cost, resolved(n), Vec::new())
+}
+
+/// The record of a new generation of `n` images.
+pub(crate) fn record(n: u32) -> GenerationRecord {
+    order(n).record(Uuid::now_v7(), Timestamp::now())
+}
