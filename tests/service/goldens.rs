@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use safetensors::SafeTensors;
 use safetensors::tensor::TensorView;
+use safetensors::{Dtype, SafeTensors};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use x0_tests::Server;
@@ -75,12 +75,11 @@ fn request(model: &str, case: &Value, seed: &Value) -> Value {
 /// Image `index` of a golden: its levels, pixel after pixel. Goldens are levels, or numbers from 0 to 1.
 fn levels(golden: &TensorView<'_>, index: usize) -> Vec<u8> {
     let level = |x: f32| (x * 255.0).round() as u8;
-    let all: Vec<u8> = match golden.dtype() {
-        safetensors::Dtype::U8 => golden.data().to_vec(),
-        safetensors::Dtype::F32 => {
-            golden.data().chunks_exact(4).map(|b| level(f32::from_le_bytes([b[0], b[1], b[2], b[3]]))).collect()
-        }
-        other => panic!("goldens are bytes or float32, not {other:?}"),
+    let all: Vec<u8> = if golden.dtype() == Dtype::U8 {
+        golden.data().to_vec()
+    } else {
+        assert_eq!(golden.dtype(), Dtype::F32);
+        golden.data().chunks_exact(4).map(|b| level(f32::from_le_bytes([b[0], b[1], b[2], b[3]]))).collect()
     };
     let [_, channels, height, width] = golden.shape() else { panic!("a golden has four dimensions") };
     let image = &all[index * channels * height * width..];
