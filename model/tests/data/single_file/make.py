@@ -205,8 +205,9 @@ def make(family):
     return {f"{family}.latents": latents.contiguous(), f"{family}.image": image.mul(255).round().to(torch.uint8).contiguous()}
 
 
-with torch.no_grad():
-    tensors = {}
-    for family in ("v1", "v2", "xl"):
-        tensors |= make(family)
-    save_file(tensors, f"{HERE}/cases.safetensors")
+if __name__ == "__main__":
+    with torch.no_grad():
+        tensors = {}
+        for family in ("v1", "v2", "xl"):
+            tensors |= make(family)
+        save_file(tensors, f"{HERE}/cases.safetensors")
