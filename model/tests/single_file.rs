@@ -27,20 +27,21 @@ fn values(name: &str, shape: &[usize]) -> Vec<f32> {
     let count: usize = shape.iter().product();
     let numbered = [".in_layers.0.", ".out_layers.0.", ".out.0."].iter().any(|part| name.contains(part));
     let is_norm = name.contains("norm") || name.contains("ln_") || (numbered && name.ends_with(".weight"));
+    let first = crc32(name.as_bytes());
     let unit = |i: usize| {
-        let mut x = (i as u32).wrapping_add(crc32(name.as_bytes()));
+        let mut x = (i as u32).wrapping_add(first);
         x = (x ^ (x >> 16)).wrapping_mul(0x7FEB_352D);
         x = (x ^ (x >> 15)).wrapping_mul(0x846C_A68B);
         x ^= x >> 16;
         (x >> 8) as f32 / (1 << 23) as f32 - 1.0
     };
     let scale = (1.5 / ((count / shape[0]) as f64).sqrt()) as f32;
-    let number = |i| match shape.len() {
-        _ if name.contains("embedding") => unit(i),
-        1 => unit(i) * 0.125 + if is_norm { 1.0 } else { 0.0 },
-        _ => unit(i) * scale,
+    let (factor, constant) = match shape.len() {
+        _ if name.contains("embedding") => (1.0, 0.0),
+        1 => (0.125, if is_norm { 1.0 } else { 0.0 }),
+        _ => (scale, 0.0),
     };
-    (0..count).map(number).collect()
+    (0..count).map(|i| unit(i) * factor + constant).collect()
 }
 
 fn tensors(family: &str) -> Tensors {

@@ -36,7 +36,9 @@ fn alone(model: &Model, request: &Request, image: u32) -> Picture {
 }
 
 fn step(model: &Model, slots: &mut [&mut Slot]) {
-    model.step(slots).into_iter().for_each(|report| drop(report.unwrap()));
+    for report in model.step(slots) {
+        report.unwrap();
+    }
 }
 
 #[test]
