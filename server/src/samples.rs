@@ -32,6 +32,7 @@ fn resolved(n: u32) -> ResolvedRequest {
         noise_schedule: NoiseSchedule::Default,
         timestep_spacing: None,
         eta: None,
+        noise_source: None,
         clip_skip: None,
         init_image: None,
         mask_image: None,
@@ -55,6 +56,7 @@ pub(crate) fn order(n: u32) -> Order {
         guidance_scale: 1.0,
         guidance_rescale: 0.0,
         sampler: SamplerSpec::from(SamplerKind::Ddim),
+        noise_source: Default::default(),
         clip_skip: None,
         init: None,
     };

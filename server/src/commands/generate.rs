@@ -12,7 +12,8 @@ use uuid::Uuid;
 use x0_engine::Job;
 use x0_model::{Library, Model, Picture, Slot, StepError};
 use x0_openapi::{
-    ClassLabel, FieldError, GenerationRequest, ImageFormat, Named, NoiseSchedule, OnDisconnect, Seed, TimestepSpacing,
+    ClassLabel, FieldError, GenerationRequest, ImageFormat, Named, NoiseSchedule, NoiseSource, OnDisconnect, Seed,
+    TimestepSpacing,
 };
 
 use super::{CommandError, print, remark};
@@ -64,6 +65,9 @@ pub struct Generate {
     /// How much noise DDIM adds at each step, 0 to 1 [default: 0]
     #[arg(long, value_name = "SHARE", allow_negative_numbers = true)]
     eta: Option<f64>,
+    /// Whose random numbers the noise is made of: torch or philox [default: torch]
+    #[arg(long, value_name = "NAME", value_parser = word::<NoiseSource>)]
+    noise_source: Option<NoiseSource>,
     /// How many of the text encoder's last layers to leave out [default: 0]
     #[arg(long, value_name = "LAYERS", allow_negative_numbers = true)]
     clip_skip: Option<i64>,
@@ -136,6 +140,7 @@ impl Generate {
             noise_schedule: self.noise_schedule,
             timestep_spacing: self.timestep_spacing,
             eta: self.eta,
+            noise_source: self.noise_source,
             clip_skip: self.clip_skip,
             init_image: self.init_image.as_deref().map(read).transpose()?,
             mask_image: self.mask_image.as_deref().map(read).transpose()?,

@@ -15,7 +15,7 @@ use super::error::ApiError;
 #[derive(Clone, Copy, Debug)]
 pub struct BodyLimits {
     pub bytes: usize,
-    /// Of all bodies together that are being read or checked, those below [`SMALL`] aside.
+    /// Of all bodies together that are being read or checked, small ones aside.
     pub total_bytes: usize,
     /// From the head to the last byte.
     pub time: Duration,

@@ -24,7 +24,7 @@ pub enum Wanted {
 /// What can be sent, best first where the client does not care.
 const OFFERED: [&str; 5] = ["application/json", "text/event-stream", "image/png", "image/jpeg", "image/webp"];
 
-/// Reads `Accept` (RFC 9110, section 12.5.1): the highest weight wins, of equal ones the first in [`OFFERED`]. Without the header
+/// Reads `Accept` (RFC 9110, section 12.5.1): the highest weight wins, of equal ones JSON before events before pictures. Without the header
 /// it is the record.
 pub fn wanted(headers: &HeaderMap) -> Result<Wanted, ApiError> {
     let ranges = accepted(headers);

@@ -133,6 +133,7 @@ impl Validator {
         let request = Request {
             conditioning: condition?,
             seed: general.seed.0,
+            noise_source: request.noise_source.map(sampling::noise_source_of).unwrap_or_default(),
             width,
             height,
             steps,
@@ -235,6 +236,7 @@ fn resolved(
         noise_schedule: noise_schedule_name(sampler.noise_schedule),
         timestep_spacing: sampler.timestep_spacing.map(timestep_spacing_name),
         eta: sampler.kind.has_eta().then(|| sampler.eta.unwrap_or(0.0)),
+        noise_source: sampling::noise_source_name(request.noise_source),
         clip_skip: request.clip_skip,
         init_image: init.map(|init| start::size_of(&init.picture)),
         mask_image: init.and_then(|init| init.mask.as_deref()).map(start::size_of),

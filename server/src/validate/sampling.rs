@@ -1,8 +1,8 @@
 //! The sampler and its options.
 
 use x0_model::sampler::{SamplerKind, SamplerSpec};
-use x0_model::{ModelInfo, schedule};
-use x0_openapi::{ErrorCode, GenerationRequest, Named as _, NoiseSchedule, TimestepSpacing};
+use x0_model::{ModelInfo, generator, schedule};
+use x0_openapi::{ErrorCode, GenerationRequest, Named as _, NoiseSchedule, NoiseSource, TimestepSpacing};
 
 use super::checks::{Checks, quoted};
 
@@ -74,6 +74,21 @@ fn timestep_spacing_of(spacing: TimestepSpacing) -> schedule::TimestepSpacing {
         TimestepSpacing::Linspace => schedule::TimestepSpacing::Linspace,
         TimestepSpacing::Leading => schedule::TimestepSpacing::Leading,
         TimestepSpacing::Trailing => schedule::TimestepSpacing::Trailing,
+    }
+}
+
+pub(super) fn noise_source_of(source: NoiseSource) -> generator::NoiseSource {
+    match source {
+        NoiseSource::Torch => generator::NoiseSource::Torch,
+        NoiseSource::Philox => generator::NoiseSource::Philox,
+    }
+}
+
+/// The wire's name of a noise source; the default has none.
+pub(super) fn noise_source_name(source: generator::NoiseSource) -> Option<NoiseSource> {
+    match source {
+        generator::NoiseSource::Torch => None,
+        generator::NoiseSource::Philox => Some(NoiseSource::Philox),
     }
 }
 

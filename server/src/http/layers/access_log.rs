@@ -1,15 +1,19 @@
 //! One line and one count for every request.
 
 use std::net::SocketAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::extract::{ConnectInfo, MatchedPath, Request, State};
 use axum::http::Method;
 use axum::middleware::Next;
 use axum::response::Response;
+use tracing::Level;
 
 use super::RequestId;
 use crate::metrics::{Held, HeldGauge, Metrics};
+
+/// Asked every few seconds by machines: worth a line only to who looks for it.
+const PROBES: [&str; 3] = ["/livez", "/readyz", "/metrics"];
 
 /// What nginx logs when the client went away before the answer.
 const CLIENT_GONE: u16 = 499;
@@ -52,21 +56,39 @@ impl Line {
     }
 }
 
+/// tracing wants the level of a line to be constant.
+macro_rules! answered {
+    ($level:path, $line:expr, $duration:expr) => {
+        tracing::event!(
+            target: "x0::access",
+            $level,
+            method = $line.method,
+            path = $line.path,
+            route = $line.route,
+            status = $line.status,
+            duration_seconds = $duration.as_secs_f64(),
+            request_id = $line.request_id,
+            peer = $line.peer.map(tracing::field::display),
+            "answered",
+        )
+    };
+}
+
+impl Line {
+    fn write(&self, duration: Duration) {
+        if PROBES.contains(&self.route.as_str()) {
+            answered!(Level::DEBUG, self, duration);
+        } else {
+            answered!(Level::INFO, self, duration);
+        }
+    }
+}
+
 impl Drop for Line {
     fn drop(&mut self) {
         let duration = self.start.elapsed();
         self.metrics.http_request(self.method, &self.route, self.status, duration);
-        tracing::info!(
-            target: "x0::access",
-            method = self.method,
-            path = self.path,
-            route = self.route,
-            status = self.status,
-            duration_seconds = duration.as_secs_f64(),
-            request_id = self.request_id,
-            peer = self.peer.map(tracing::field::display),
-            "answered",
-        );
+        self.write(duration);
     }
 }
 
