@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::generator::NoiseSource;
 use crate::picture::Picture;
 use crate::sampler::{SamplerError, SamplerSpec};
 
@@ -33,6 +34,8 @@ pub struct InitImage {
 pub struct Request {
     pub conditioning: Conditioning,
     pub seed: u64,
+    /// Whose random numbers the noise is made of.
+    pub noise_source: NoiseSource,
     pub width: u32,
     pub height: u32,
     pub steps: u32,

@@ -18,7 +18,7 @@ mod text;
 use std::sync::Arc;
 
 use crate::error::{LoadError, StepError};
-use crate::generator::{Generator, NoiseSource};
+use crate::generator::Generator;
 use crate::guidance::Guidance;
 use crate::model::{PreviewDecoder, StepReport};
 use crate::picture::Picture;
@@ -56,7 +56,7 @@ impl StableDiffusionPipeline {
     /// Image `image` of a request: encodes its texts and its picture, and draws its noise from the seed `request.seed + image`.
     pub(crate) fn begin(&self, request: &Request, image: u32) -> Result<StableDiffusionSlot, StepError> {
         let parsed = self.blueprint.parse(request)?;
-        let mut generator = Generator::new(NoiseSource::Torch, request.seed.wrapping_add(u64::from(image)));
+        let mut generator = Generator::new(request.noise_source, request.seed.wrapping_add(u64::from(image)));
         let guidance = Guidance { scale: request.guidance_scale, rescale: request.guidance_rescale };
         let (networks, kind) = (&self.networks, self.blueprint.kind());
         let (codec, sampler) = (parsed.codec, parsed.sampler);

@@ -55,6 +55,7 @@ fn request(conditioning: Conditioning) -> Request {
         guidance_scale: 1.0,
         guidance_rescale: 0.0,
         sampler: SamplerKind::Ddim.into(),
+        noise_source: Default::default(),
         clip_skip: None,
         init: None,
     }

@@ -64,6 +64,7 @@ fn request(sampler: &str, steps: u32, seed: u64, class: Option<u32>) -> Request 
         guidance_scale: 1.0,
         guidance_rescale: 0.0,
         sampler: SamplerSpec { noise_schedule, ..kind.into() },
+        noise_source: Default::default(),
         clip_skip: None,
         init: None,
     }

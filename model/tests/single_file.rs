@@ -68,6 +68,7 @@ fn request(sampler: SamplerKind) -> Request {
         guidance_scale: 2.0,
         guidance_rescale: 0.0,
         sampler: sampler.into(),
+        noise_source: Default::default(),
         clip_skip: None,
         init: None,
     }

@@ -24,6 +24,7 @@ fn request(prompt: &str, sampler: SamplerKind, steps: u32) -> Request {
         guidance_scale: 3.0,
         guidance_rescale: 0.0,
         sampler: sampler.into(),
+        noise_source: Default::default(),
         clip_skip: None,
         init: None,
     }

@@ -100,6 +100,7 @@ fn the_walk_ends_at_the_same_picture() {
         guidance_scale: f64::from(GUIDANCE_SCALE),
         guidance_rescale: 0.0,
         sampler: model.info().defaults.sampler,
+        noise_source: Default::default(),
         clip_skip: None,
         init: None,
     };

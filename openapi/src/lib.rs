@@ -22,7 +22,9 @@ pub use json::{Fields, Json, parse};
 pub use model::{
     Model, ModelDefaults, ModelKind, ModelList, ModelSize, Sampler, SamplerList, SamplerOption, SamplerOptionKind,
 };
-pub use names::{ImageFormat, Named, NoiseSchedule, OnDisconnect, PreviewDecoder, Priority, State, TimestepSpacing};
+pub use names::{
+    ImageFormat, Named, NoiseSchedule, NoiseSource, OnDisconnect, PreviewDecoder, Priority, State, TimestepSpacing,
+};
 pub use problem::{ErrorCode, FieldError, Problem};
 pub use record::{
     GenerationError, GenerationList, GenerationRecord, ImageRecord, InputImage, Progress, ResolvedOutput,

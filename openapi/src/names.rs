@@ -112,6 +112,16 @@ named! {
 }
 
 named! {
+    /// Whose random numbers the noise is made of: the same seed gives another picture with each.
+    NoiseSource {
+        /// `torch.randn` on a CPU, which diffusers' pictures begin with.
+        Torch = "torch",
+        /// `torch.randn` on an NVIDIA GPU, which AUTOMATIC1111's pictures begin with ("GPU", "NV").
+        Philox = "philox",
+    }
+}
+
+named! {
     /// Which of the training's timesteps are visited (Lin et al. 2023, table 2).
     TimestepSpacing {
         Linspace = "linspace",

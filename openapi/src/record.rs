@@ -5,7 +5,9 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::names::{ImageFormat, NoiseSchedule, OnDisconnect, PreviewDecoder, Priority, State, TimestepSpacing};
+use crate::names::{
+    ImageFormat, NoiseSchedule, NoiseSource, OnDisconnect, PreviewDecoder, Priority, State, TimestepSpacing,
+};
 use crate::problem::ErrorCode;
 use crate::seed::Seed;
 
@@ -118,6 +120,9 @@ pub struct ResolvedRequest {
     pub timestep_spacing: Option<TimestepSpacing>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub eta: Option<f64>,
+    /// Absent where it is `torch`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub noise_source: Option<NoiseSource>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clip_skip: Option<u32>,
     /// That there was one, and its size; not the picture.

@@ -4,7 +4,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::json::{Fields, Json};
-use crate::names::{ImageFormat, NoiseSchedule, OnDisconnect, PreviewDecoder, Priority, TimestepSpacing};
+use crate::names::{ImageFormat, NoiseSchedule, NoiseSource, OnDisconnect, PreviewDecoder, Priority, TimestepSpacing};
 use crate::problem::FieldError;
 use crate::seed::Seed;
 
@@ -72,6 +72,9 @@ pub struct GenerationRequest {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 0, maximum = 1)]
     pub eta: Option<f64>,
+    /// Default: `torch`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub noise_source: Option<NoiseSource>,
     /// How many of the text encoder's last layers to leave out, as diffusers counts them. Default: none.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 0, maximum = 12)]
@@ -175,6 +178,7 @@ impl GenerationRequest {
             noise_schedule: fields.choice("noise_schedule"),
             timestep_spacing: fields.choice("timestep_spacing"),
             eta: fields.number("eta"),
+            noise_source: fields.choice("noise_source"),
             clip_skip: fields.integer("clip_skip"),
             init_image: fields.text("init_image"),
             mask_image: fields.text("mask_image"),

@@ -3,7 +3,7 @@
 use super::batch::Batch;
 use super::{PixelBlueprint, Shape};
 use crate::error::StepError;
-use crate::generator::{Generator, NoiseSource};
+use crate::generator::Generator;
 use crate::guidance::Guidance;
 use crate::layout::push_channel_first;
 use crate::model::StepReport;
@@ -43,10 +43,10 @@ pub(crate) struct PixelSlot {
 }
 
 impl PixelSlot {
-    /// Image `image` of a request, at the noise that torch draws for the seed `request.seed + image`.
+    /// Image `image` of a request, at the noise that is drawn for the seed `request.seed + image`.
     pub(super) fn new(blueprint: &PixelBlueprint, request: &Request, image: u32) -> Result<Self, StepError> {
         let (rows, sampler) = blueprint.parse(request)?;
-        let mut generator = Generator::new(NoiseSource::Torch, request.seed.wrapping_add(u64::from(image)));
+        let mut generator = Generator::new(request.noise_source, request.seed.wrapping_add(u64::from(image)));
         let noise = generator.draw(blueprint.shape.len());
         let guidance = Guidance { scale: request.guidance_scale, rescale: request.guidance_rescale };
         let state = SamplerState::from_noise(sampler, noise);

@@ -137,6 +137,7 @@ impl TestModel {
                 eta: case.eta,
                 ..kind.into()
             },
+            noise_source: Default::default(),
             clip_skip: case.clip_skip,
             init: case.init_image.as_ref().map(|name| InitImage {
                 picture: picture(name),
