@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use candle_core::{Device, Tensor};
 use serde_json::{Map, Value};
 use tempfile::TempDir;
+use x0_model::generator::{Generator, NoiseSource};
 use x0_model::sampler::{SamplerKind, SamplerSpec};
 use x0_model::{Channels, Conditioning, Library, Model, Picture, PreviewDecoder, Request, Slot, StepError};
 
@@ -244,6 +245,16 @@ fn image_i_is_the_first_image_of_seed_plus_i() {
     assert_ne!(model.begin(&ten, 1).unwrap().sample(), model.begin(&twelve, 0).unwrap().sample());
     let last = Request { seed: u64::MAX, ..ten };
     assert_eq!(model.begin(&last, 1).unwrap().sample(), model.begin(&Request { seed: 0, ..last }, 0).unwrap().sample());
+}
+
+#[test]
+fn the_noise_is_drawn_from_the_source_that_was_asked_for() {
+    let models = guided();
+    let model = models.library().load("guided").unwrap();
+    for noise_source in [NoiseSource::Torch, NoiseSource::Philox] {
+        let slot = model.begin(&Request { noise_source, ..request("ddim", 2, 5, Some(1)) }, 2).unwrap();
+        assert_eq!(slot.sample(), Generator::new(noise_source, 7).draw(32 * 32), "{noise_source:?}");
+    }
 }
 
 #[test]
