@@ -6,7 +6,7 @@ use std::path::Path;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::json;
-use x0_tests::{Browser, Server};
+use x0_tests::{Browser, Relay, Server};
 
 /// True when the form can be used.
 const READY: &str = "document.querySelector('#class_label').options.length === 10";
@@ -146,4 +146,22 @@ async fn a_generation_can_be_opened_again_by_its_address() {
     let width = browser.script("return document.documentElement.scrollWidth", json!([])).await;
     assert_eq!(width, 390, "nothing is wider than a phone");
     keep(&browser, "phone.png").await;
+}
+
+#[tokio::test]
+async fn a_lost_connection_is_made_again() {
+    let server = Server::start();
+    let relay = Relay::to(&server);
+    let browser = Browser::start(1280, 860).await;
+    browser.open(&relay.url("/")).await;
+    browser.wait_for(READY).await;
+    browser.type_into("#steps", "300").await;
+    browser.click("#generate").await;
+    browser.wait_for(PREVIEWS).await;
+    relay.cut();
+    browser.wait_for(&format!("{STATUS}.includes('lost')")).await;
+    browser.wait_for(&format!("{STATUS}.startsWith('Done')")).await;
+    browser.wait_for(SEED).await;
+    let frames = browser.script(&format!("return {PREVIEWS}"), json!([])).await;
+    assert!(frames.as_u64() >= Some(1), "what came before is still there");
 }

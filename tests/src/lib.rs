@@ -3,12 +3,14 @@
 
 mod picture;
 mod program;
+mod relay;
 mod server;
 mod sse;
 mod webdriver;
 
 pub use picture::Pixels;
 pub use program::{program, run};
+pub use relay::Relay;
 pub use server::Server;
 pub use sse::{Event, Events};
 pub use webdriver::Browser;
