@@ -9,7 +9,7 @@ use crate::gemm::{Epilogue, PackedWeights, Rows, multiply};
 use crate::pool;
 use crate::simd::Isa;
 use crate::tensor::{SharedMut, filled, floats, output, weights};
-use crate::winograd::Winograd;
+use crate::winograd::{POSITIONS, Winograd};
 
 /// Inputs of fewer channels are gathered into patches first: a tap of one or four floats is not worth a pointer.
 const GATHER_BELOW: usize = 12;
@@ -97,6 +97,12 @@ impl Conv2d {
     pub fn then(mut self, activation: Activation) -> Self {
         self.activation = activation;
         self
+    }
+
+    /// How many floats a 3×3 convolution of stride 1 keeps beside its weights, once it was called for a map whose answer has this
+    /// height and width: its filters, transformed by Winograd's method.
+    pub fn transformed_floats(inputs: usize, outputs: usize, size: (usize, usize)) -> usize {
+        if winograd_pays_off(inputs, outputs, size) { POSITIONS * inputs * outputs } else { 0 }
     }
 
     /// `(batch, height, width, in)` to `(batch, height', width', out)`.
@@ -250,11 +256,11 @@ impl Op<'_> {
     /// Depends on the layer and the size of the map, never on the batch: the methods round differently.
     fn method(&self, map: &Map<'_>) -> Method {
         let layer = self.0;
-        let wide = layer.channels >= WINOGRAD_CHANNELS && layer.filters.packed.columns >= WINOGRAD_CHANNELS;
-        let large = map.out_height.min(map.out_width) >= WINOGRAD_SIDE;
+        let size = (map.out_height, map.out_width);
+        let pays_off = winograd_pays_off(layer.channels, layer.filters.packed.columns, size);
         if layer.channels < GATHER_BELOW && layer.kernel != (1, 1) {
             Method::Gathered
-        } else if layer.kernel == (3, 3) && layer.options.stride == 1 && wide && large {
+        } else if layer.kernel == (3, 3) && layer.options.stride == 1 && pays_off {
             Method::Winograd
         } else {
             Method::Direct
@@ -265,6 +271,10 @@ impl Op<'_> {
         let Filters { packed, isa, winograd, .. } = &*self.0.filters;
         winograd.get_or_init(|| Winograd::new(*isa, packed))
     }
+}
+
+fn winograd_pays_off(inputs: usize, outputs: usize, (height, width): (usize, usize)) -> bool {
+    inputs.min(outputs) >= WINOGRAD_CHANNELS && height.min(width) >= WINOGRAD_SIDE
 }
 
 /// How a convolution is computed.

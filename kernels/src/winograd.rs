@@ -17,7 +17,7 @@ use crate::tensor::SharedMut;
 const IN: usize = 6;
 /// Pixels of the output, each way, that a tile makes.
 const OUT: usize = 4;
-const POSITIONS: usize = IN * IN;
+pub(crate) const POSITIONS: usize = IN * IN;
 /// Floats of transformed input that are made before they are used: they should stay in the last-level cache.
 const BLOCK_FLOATS: usize = 2 << 20;
 /// Tiles and columns of the product whose sums stay in a core's second-level cache until they are transformed.
