@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use x0_tests::Server;
@@ -86,13 +87,18 @@ fn dashboards_name_only_metrics_that_exist() {
 async fn metrics_tell_of_a_generation() {
     let server = Server::start();
     server.picture(&json!({"class_label": "bag", "steps": 3})).await;
-    let metrics = server.text("/metrics").await;
-    for line in [
+    let expected = [
         "x0_images_generated_total{model=\"fashion\"} 1",
         "x0_jobs_finished_total{model=\"fashion\",outcome=\"succeeded\"} 1",
         "x0_batch_size_count{model=\"fashion\"} 3",
         "x0_batch_size_sum{model=\"fashion\"} 3",
-    ] {
-        assert!(metrics.lines().any(|l| l == line), "{line} is not in\n{metrics}");
+    ];
+    // The client may have its picture before the last of it is counted.
+    let patience = Instant::now() + Duration::from_secs(30);
+    loop {
+        let metrics = server.text("/metrics").await;
+        let missing = expected.iter().find(|line| !metrics.lines().any(|l| l == **line));
+        let Some(missing) = missing else { break };
+        assert!(Instant::now() < patience, "{missing} is not in\n{metrics}");
     }
 }
