@@ -1,5 +1,7 @@
 //! How much memory and arithmetic a request takes, from the configurations alone.
 
+use x0_kernels::Conv2d;
+
 use super::components::{AutoencoderConfig, Components};
 use super::maps::LatentShape;
 use crate::autoencoder_kl::AutoencoderKLConfig;
@@ -7,7 +9,7 @@ use crate::request::RequestError;
 use crate::unet_2d_condition::{Block, Level, UNet2DConditionConfig};
 
 const FLOAT: u64 = 4;
-/// What the estimates below are multiplied by: measured peaks of the resident memory lie under the product, see the README.
+/// What the estimates below are multiplied by, so that measured peaks lie below; see the test.
 const MARGIN: f64 = 1.25;
 
 /// The memory that there is, and what the weights take of it.
@@ -22,6 +24,10 @@ pub(super) struct Budget {
 /// What one image takes beside the weights, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Needs {
+    /// What the kernels keep beside the weights from the first picture of that size on.
+    transformed: u64,
+    /// The same, if the latents are decoded in tiles.
+    transformed_tiled: u64,
     /// The conditions of its rows, as long as it is being made.
     conditions: u64,
     /// While the network is called.
@@ -69,8 +75,9 @@ impl Budget {
     }
 
     fn total(self, needs: &Needs, tiled: bool) -> u64 {
-        let decode = if tiled { needs.decode_tiled } else { needs.decode };
-        self.weights() + needs.conditions + needs.step.max(decode)
+        let (decode, transformed) =
+            if tiled { (needs.decode_tiled, needs.transformed_tiled) } else { (needs.decode, needs.transformed) };
+        self.weights() + transformed + needs.conditions + needs.step.max(decode)
     }
 }
 
@@ -80,20 +87,25 @@ impl Needs {
         let bytes = |floats: u64| (floats as f64 * FLOAT as f64 * MARGIN) as u64;
         let tokens = components.text_encoders[0].tokenizer.length() as u64;
         let (height, width) = (shape.height as u64, shape.width as u64);
-        let (decode, decode_tiled) = match &components.vae {
+        let in_unet = unet_transformed(&components.unet, shape);
+        let (decode, decode_tiled, transformed) = match &components.vae {
             AutoencoderConfig::Kl(config) => {
-                let tile = config.tile_size() as u64;
+                let tile = config.tile_size();
+                let tile = LatentShape { height: tile.min(shape.height), width: tile.min(shape.width), ..shape };
                 let picture = 3 * (config.scale() as u64).pow(2) * height * width;
-                let tiles = 3 * picture + decoder(config, tile.min(height), tile.min(width));
-                (decoder(config, height, width), tiles)
+                let tiles = 3 * picture + decoder(config, tile.height as u64, tile.width as u64);
+                let transformed = [shape, tile].map(|shape| vae_transformed(config, shape));
+                (decoder(config, height, width), tiles, transformed)
             }
             AutoencoderConfig::Tiny(config) => {
                 let channels = *config.decoder_block_out_channels.iter().max().unwrap_or(&1) as u64;
                 let floats = 4 * channels * (config.scale() as u64).pow(2) * height * width;
-                (floats, floats)
+                (floats, floats, [0, 0])
             }
         };
         Self {
+            transformed: bytes(in_unet + transformed[0]),
+            transformed_tiled: bytes(in_unet + transformed[1]),
             conditions: rows * keys_values(&components.unet, tokens) * FLOAT,
             step: bytes(rows * unet(&components.unet, height, width)),
             decode: bytes(decode),
@@ -144,9 +156,60 @@ fn decoder(config: &AutoencoderKLConfig, height: u64, width: u64) -> u64 {
         // The block's input comes from the next smaller size, with the channels of that.
         let (from, to) = (config.block_out_channels[(i + 1).min(last)] as u64, *channels as u64);
         let area = (height << (last - i)) * (width << (last - i));
-        area * (2 * from + 2 * to)
+        area * (3 * from + 2 * to)
     };
     config.block_out_channels.iter().enumerate().map(of_level).max().unwrap_or(0)
+}
+
+/// Height and width of maps.
+type Size = (usize, usize);
+
+fn level_size(shape: LatentShape, level: usize) -> Size {
+    (shape.height.div_ceil(1 << level), shape.width.div_ceil(1 << level))
+}
+
+/// What the kernels keep for the two convolutions of a residual block.
+fn resnet_transformed(from: usize, to: usize, size: Size) -> u64 {
+    (Conv2d::transformed_floats(from, to, size) + Conv2d::transformed_floats(to, to, size)) as u64
+}
+
+/// What the kernels keep for a UNet that is called for latents of this shape.
+fn unet_transformed(unet: &UNet2DConditionConfig, shape: LatentShape) -> u64 {
+    let levels = &unet.levels;
+    let last = levels.len() - 1;
+    let of_level = |(i, level): (usize, &Level)| {
+        let (size, channels) = (level_size(shape, i), level.channels);
+        let (before, previous) = (levels[i.saturating_sub(1)].channels, levels[(i + 1).min(last)].channels);
+        let down = (0..level.layers).map(|layer| if layer == 0 { before } else { channels });
+        let up = (0..=level.layers).map(|layer| {
+            let joined = if layer == 0 { previous } else { channels };
+            joined + if layer == level.layers { before } else { channels }
+        });
+        let resnets: u64 = down.chain(up).map(|from| resnet_transformed(from, channels, size)).sum();
+        let upsampler =
+            if i > 0 { Conv2d::transformed_floats(channels, channels, level_size(shape, i - 1)) } else { 0 };
+        resnets + upsampler as u64
+    };
+    let innermost = levels[last].channels;
+    let mid = 2 * resnet_transformed(innermost, innermost, level_size(shape, last));
+    levels.iter().enumerate().map(of_level).sum::<u64>() + mid
+}
+
+/// What the kernels keep for an autoencoder that decodes latents of this shape, and encodes pictures to them.
+fn vae_transformed(config: &AutoencoderKLConfig, shape: LatentShape) -> u64 {
+    let channels = &config.block_out_channels;
+    let last = channels.len() - 1;
+    let of_level = |(i, to): (usize, &usize)| {
+        let size = (shape.height << (last - i), shape.width << (last - i));
+        let (above, below) = (channels[i.saturating_sub(1)], channels[(i + 1).min(last)]);
+        let layers = config.layers_per_block as u64;
+        let decoder = resnet_transformed(below, *to, size) + layers * resnet_transformed(*to, *to, size);
+        let encoder = resnet_transformed(above, *to, size) + (layers - 1) * resnet_transformed(*to, *to, size);
+        let upsampler = if i > 0 { Conv2d::transformed_floats(*to, *to, (2 * size.0, 2 * size.1)) as u64 } else { 0 };
+        decoder + encoder + upsampler
+    };
+    let mid = 4 * resnet_transformed(channels[last], channels[last], (shape.height, shape.width));
+    channels.iter().enumerate().map(of_level).sum::<u64>() + mid
 }
 
 impl Operations {
@@ -202,4 +265,40 @@ fn decoder_operations(config: &AutoencoderKLConfig, height: u64, width: u64) -> 
         area * (convolution(from, *channels) + further * convolution(*channels, *channels) + convolution(from, from))
     };
     config.block_out_channels.iter().enumerate().map(of_level).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{FLOAT, LatentShape, MARGIN, decoder, unet, unet_transformed, vae_transformed};
+    use crate::autoencoder_kl::AutoencoderKLConfig;
+    use crate::unet_2d_condition::UNet2DConditionConfig;
+
+    const UNET: &str = r#"{"cross_attention_dim": 768}"#;
+    const VAE: &str = r#"{"block_out_channels": [128, 256, 512, 512], "layers_per_block": 2,
+        "down_block_types": ["DownEncoderBlock2D", "DownEncoderBlock2D", "DownEncoderBlock2D", "DownEncoderBlock2D"],
+        "up_block_types": ["UpDecoderBlock2D", "UpDecoderBlock2D", "UpDecoderBlock2D", "UpDecoderBlock2D"]}"#;
+
+    fn megabytes(floats: u64) -> f64 {
+        (floats * FLOAT) as f64 / 1e6
+    }
+
+    /// That `estimate` is not less than what was measured, and not half as much again.
+    fn assert_covers(estimate: f64, measured: f64) {
+        assert!((measured..1.5 * measured).contains(&estimate), "{estimate:.0} MB for {measured:.0} MB");
+    }
+
+    #[test]
+    fn estimates_cover_what_stable_diffusion_1_was_measured_to_take() {
+        let unet_config = UNet2DConditionConfig::parse("unet", UNET).unwrap();
+        let vae_config = AutoencoderKLConfig::parse("vae", VAE).unwrap();
+        let square = |size| LatentShape { channels: 4, height: size, width: size };
+        // By how much the resident memory grew at most, first for one row, then for decoding.
+        for (size, call, decoding) in [(64, 1427.0, 1968.0), (96, 4796.0, 3314.0)] {
+            let shape = square(size);
+            let floats = unet_transformed(&unet_config, shape) + unet(&unet_config, size as u64, size as u64);
+            assert_covers(MARGIN * megabytes(floats), call);
+            let floats = vae_transformed(&vae_config, shape) + decoder(&vae_config, size as u64, size as u64);
+            assert_covers(MARGIN * megabytes(floats), decoding);
+        }
+    }
 }
