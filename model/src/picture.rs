@@ -30,6 +30,12 @@ pub struct Picture {
 }
 
 impl Picture {
+    /// Whether it has pixels, and as many bytes as its size says.
+    pub fn is_whole(&self) -> bool {
+        let size = self.width as usize * self.height as usize * self.channels.count();
+        size > 0 && self.bytes.len() == size
+    }
+
     /// Makes a picture of values in -1..=1, channel-last, as the models give them: `round((x / 2 + 0.5) * 255)`, clamped,
     /// halves to even, as diffusers' image processor does it.
     pub fn from_signed(values: &[f32], width: u32, height: u32, channels: Channels) -> Self {

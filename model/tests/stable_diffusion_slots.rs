@@ -117,6 +117,13 @@ fn requests_that_cannot_be_served_are_refused_by_field() {
     weak.steps = 2;
     check(weak, "strength", "none of 2 steps");
 
+    let mut empty = tests.request(tests.case("inpaint_4ch"), 0);
+    let hollow = Picture { width: 0, height: 4, channels: x0_model::Channels::Gray, bytes: Vec::new() };
+    empty.init.as_mut().unwrap().mask = Some(hollow.clone().into());
+    check(empty.clone(), "mask_image", "no pixels");
+    empty.init.as_mut().unwrap().picture = Picture { width: 4, ..hollow }.into();
+    check(empty, "init_image", "no pixels");
+
     let cost = library.plan("model", &base).unwrap();
     assert_eq!((cost.calls, cost.rows, cost.tensor_height, cost.tensor_width), (4, 2, 32, 32));
     let unguided = Request { guidance_scale: 1.0, ..base };
@@ -279,7 +286,8 @@ fn broken_folders_are_problems_that_name_the_file_and_others_are_served() {
             "FlowMatchScheduler",
         ),
         broken("h", &|path| fs::remove_file(path.join("tokenizer/tokenizer.json")).unwrap(), "vocab.json"),
-        broken("i", &|path| edit(path, "unet/config.json", "\"in_channels\": 4", "\"in_channels\": 5"), "5 channels"),
+        broken("i", &|path| edit(path, "model_index.json", "CLIPTextModel", "T5EncoderModel"), "T5EncoderModel"),
+        broken("j", &|path| edit(path, "unet/config.json", "\"in_channels\": 4", "\"in_channels\": 5"), "5 channels"),
     ];
     copy_folder(&data("sd15/model"), &models.path().join("whole"));
     let library = Library::open(Some(models.path())).unwrap();

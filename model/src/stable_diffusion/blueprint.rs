@@ -210,6 +210,13 @@ impl StableDiffusionBlueprint {
         if !(0.0..=1.0).contains(&request.guidance_rescale) {
             return refuse("guidance_rescale", "must be between 0 and 1".into());
         }
+        if let Some(InitImage { picture, mask, .. }) = &request.init {
+            for (field, picture) in [("init_image", Some(picture)), ("mask_image", mask.as_ref())] {
+                if picture.is_some_and(|picture| !picture.is_whole()) {
+                    return refuse(field, "has no pixels, or not as many as its size says".into());
+                }
+            }
+        }
         let layers = self.components.text_encoders.iter().map(|encoder| encoder.clip.num_hidden_layers);
         let fewest = layers.min().unwrap_or(0);
         let most = match self.components.kind {

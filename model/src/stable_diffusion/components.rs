@@ -105,6 +105,18 @@ impl Components {
         {
             return Err(refuse(format!("a {} with the component {name} ({class}) is not supported", index.class_name)));
         }
+        for suffix in suffixes {
+            let classes = [
+                (format!("text_encoder{suffix}"), ["CLIPTextModel", "CLIPTextModelWithProjection"]),
+                (format!("tokenizer{suffix}"), ["CLIPTokenizer", "CLIPTokenizerFast"]),
+            ];
+            for (name, known) in classes {
+                let class = index.class_of(&name).unwrap_or("null");
+                if !known.contains(&class) {
+                    return Err(refuse(format!("the {name} {class} is not supported")));
+                }
+            }
+        }
         let vae = match index.class_of("vae") {
             Some("AutoencoderKL") => AutoencoderConfig::Kl(AutoencoderKLConfig::read(&folder.at("vae"))?),
             Some("AutoencoderTiny") => AutoencoderConfig::Tiny(AutoencoderTinyConfig::read(&folder.at("vae"))?),
