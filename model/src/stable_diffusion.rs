@@ -6,6 +6,7 @@ mod blueprint;
 mod components;
 mod conditions;
 mod cost;
+mod fit;
 mod latents;
 mod linear;
 mod maps;

@@ -5,6 +5,7 @@ mod condition;
 mod config;
 mod embedding;
 mod options;
+mod parse;
 mod transformer;
 
 use candle_core::{Result, Tensor};

@@ -7,7 +7,7 @@ use super::latents::Codec;
 use super::maps::LatentShape;
 use super::preview::best;
 use super::source::Source;
-use super::start::{Mask, StartFrom, picture_in_size};
+use super::start::{Mask, MaskedPicture, StartFrom, picture_in_size};
 use super::text::Prompt;
 use crate::error::LoadError;
 use crate::folder::Folder;
@@ -72,7 +72,7 @@ impl StableDiffusionBlueprint {
         let folder = &source.folder();
         let (components, weights) = source.read(index, &description)?;
         let refuse = |message| LoadError::Config { path: folder.path_of(""), message };
-        check(&components).map_err(refuse)?;
+        components.check().map_err(refuse)?;
         let budget = Budget { limit: memory_limit, parameters: weights.parameters() };
         let guidance_scale = match components.kind {
             Kind::StableDiffusion => DEFAULT_GUIDANCE,
@@ -279,12 +279,12 @@ impl StableDiffusionBlueprint {
             (Some(init), Mode::ImageToImage) => Ok(StartFrom::Picture(picture_in_size(&init.picture, size)?)),
             (Some(init), Mode::Inpaint { seen }) => {
                 let Some(mask) = &init.mask else { candle_core::bail!("inpainting needs a mask") };
-                Ok(StartFrom::Masked {
+                Ok(StartFrom::Masked(MaskedPicture {
                     picture: picture_in_size(&init.picture, size)?,
                     mask: Mask::new(mask, size),
                     seen,
                     full_strength: init.strength == 1.0,
-                })
+                }))
             }
         }
     }
@@ -292,61 +292,4 @@ impl StableDiffusionBlueprint {
 
 fn refuse<T>(field: &'static str, message: String) -> Result<T, RequestError> {
     Err(RequestError { field, message })
-}
-
-/// Whether the components fit each other.
-fn check(components: &Components) -> Result<(), String> {
-    let Components { kind, unet, vae, text_encoders, .. } = components;
-    let latents = vae.latent_channels();
-    if unet.in_channels != latents && unet.in_channels != 2 * latents + 1 {
-        let inputs = unet.in_channels;
-        return Err(format!(
-            "the unet takes {inputs} channels, neither {latents} nor {} for inpainting",
-            2 * latents + 1
-        ));
-    }
-    if unet.out_channels != latents && unet.out_channels != 2 * latents {
-        return Err(format!("the unet gives {} channels for latents of {latents}", unet.out_channels));
-    }
-    if vae.picture_channels() != (3, 3) {
-        return Err("the vae is not for RGB pictures".into());
-    }
-    if components.tiny.as_ref().is_some_and(|tiny| tiny.latent_channels != latents || tiny.scale() != vae.scale()) {
-        return Err("taesd is for other latents than the vae".into());
-    }
-    let hidden: usize = text_encoders.iter().map(|encoder| encoder.clip.hidden_size).sum();
-    if let Some(taken) = unet.text_sizes().find(|taken| *taken != hidden) {
-        return Err(format!("the unet takes text embeddings of {taken}, the text encoders give {hidden}"));
-    }
-    for encoder in text_encoders {
-        let (tokens, known) = (encoder.tokenizer.vocabulary_size(), encoder.clip.vocab_size);
-        if tokens > known {
-            return Err(format!("the tokenizer has {tokens} tokens, the text encoder knows {known}"));
-        }
-        if encoder.tokenizer.length() != text_encoders[0].tokenizer.length() {
-            return Err("the tokenizers make ids of different lengths".into());
-        }
-    }
-    if unet.takes_class() {
-        return Err("a unet with class embeddings is not supported: its pipeline would have to say which".into());
-    }
-    match (kind, unet.added) {
-        (Kind::StableDiffusion, None) => Ok(()),
-        (Kind::StableDiffusion, Some(_)) => {
-            Err("the unet takes pooled text, which Stable Diffusion 1 and 2 do not have".into())
-        }
-        (Kind::StableDiffusionXl { .. }, None) => Err("the unet takes no pooled text (`addition_embed_type`)".into()),
-        (Kind::StableDiffusionXl { requires_aesthetics_score, .. }, Some(added)) => {
-            let pooled = text_encoders.last().map_or(0, |encoder| encoder.clip.projection_dim);
-            let given = pooled + added.time_embed_dim * if *requires_aesthetics_score { 5 } else { 6 };
-            if added.inputs == given {
-                Ok(())
-            } else {
-                Err(format!(
-                    "`projection_class_embeddings_input_dim` is {}, but {given} numbers are given",
-                    added.inputs
-                ))
-            }
-        }
-    }
 }

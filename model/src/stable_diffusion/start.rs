@@ -16,14 +16,18 @@ pub(super) enum StartFrom {
     Noise,
     Picture(Tensor),
     /// A picture whose masked parts are made anew.
-    Masked {
-        picture: Tensor,
-        mask: Mask,
-        /// Whether the network sees the mask and the rest of the picture; otherwise the rest is put back after every step.
-        seen: bool,
-        /// At full strength the first sample is noise alone.
-        full_strength: bool,
-    },
+    Masked(MaskedPicture),
+}
+
+/// A picture with a hole.
+#[derive(Debug)]
+pub(super) struct MaskedPicture {
+    pub(super) picture: Tensor,
+    pub(super) mask: Mask,
+    /// Whether the network sees the mask and the rest of the picture; otherwise the rest is put back after every step.
+    pub(super) seen: bool,
+    /// At full strength the first sample is noise alone.
+    pub(super) full_strength: bool,
 }
 
 /// Which pixels are made anew: 1 there, 0 elsewhere.
@@ -71,32 +75,31 @@ impl StartFrom {
                 let state = SamplerState::from_image(sampler, &latents, &generator.draw(length));
                 Ok(Start { state, input: None, kept: None })
             }
-            Self::Masked { picture, mask, seen, full_strength } => {
-                let encode = |picture: &Tensor, generator: &mut Generator| {
-                    codec.encode(networks, picture, generator, Normalization::ScalingFactor)
-                };
-                let latents = if !*seen || !*full_strength { Some(encode(picture, generator)?) } else { None };
-                let noise = generator.draw(length);
-                let state = match &latents {
-                    Some(latents) if !*full_strength => SamplerState::from_image(sampler, latents, &noise),
-                    _ => SamplerState::from_noise(sampler, noise.clone()),
-                };
-                // diffusers encodes the masked picture whether the network sees it or not; its noise is drawn all the same.
-                let small = mask.shrunk(codec.shape.height, codec.shape.width);
-                let (input, kept) = match latents {
-                    _ if *seen => {
-                        let masked = encode(&mask.hide(picture)?, generator)?;
-                        (Some(seen_channels(&small, &masked, codec.shape.area())), None)
-                    }
-                    Some(latents) => {
-                        networks.vae.skip_noise(generator, length);
-                        (None, Some(Kept { mask: small, latents, noise }))
-                    }
-                    None => (None, None),
-                };
-                Ok(Start { state, input, kept })
-            }
+            Self::Masked(masked) => masked.begin(networks, codec, sampler, generator),
         }
+    }
+}
+
+impl MaskedPicture {
+    fn begin(&self, networks: &Networks, codec: Codec, sampler: Sampler, generator: &mut Generator) -> Result<Start> {
+        let (shape, encode) = (codec.shape, |picture: &Tensor, generator: &mut Generator| {
+            codec.encode(networks, picture, generator, Normalization::ScalingFactor)
+        });
+        let latents = if self.seen && self.full_strength { None } else { Some(encode(&self.picture, generator)?) };
+        let noise = generator.draw(shape.len());
+        let state = match &latents {
+            Some(latents) if !self.full_strength => SamplerState::from_image(sampler, latents, &noise),
+            _ => SamplerState::from_noise(sampler, noise.clone()),
+        };
+        let mask = self.mask.shrunk(shape.height, shape.width);
+        if self.seen {
+            let hidden = encode(&self.mask.hide(&self.picture)?, generator)?;
+            return Ok(Start { state, input: Some(seen_channels(&mask, &hidden, shape.area())), kept: None });
+        }
+        // diffusers encodes the masked picture although this network does not see it: its noise is drawn all the same.
+        networks.vae.skip_noise(generator, shape.len());
+        let kept = latents.map(|latents| Kept { mask, latents, noise });
+        Ok(Start { state, input: None, kept })
     }
 }
 
