@@ -10,6 +10,7 @@ mod health;
 mod json;
 mod model;
 mod names;
+mod openai;
 mod problem;
 mod record;
 mod request;
@@ -25,6 +26,7 @@ pub use model::{
 pub use names::{
     ImageFormat, Named, NoiseSchedule, NoiseSource, OnDisconnect, PreviewDecoder, Priority, State, TimestepSpacing,
 };
+pub use openai::{OpenAiError, OpenAiProblem};
 pub use problem::{ErrorCode, FieldError, Problem};
 pub use record::{
     GenerationError, GenerationList, GenerationRecord, ImageRecord, InputImage, Progress, ResolvedOutput,

@@ -9,7 +9,7 @@ use x0_openapi::{ErrorCode, FieldError, GenerationError, Problem};
 
 use crate::store::StoreError;
 
-/// An answer that says what went wrong. [`super::layers::problem`] writes it as `application/problem+json`.
+/// An answer that says what went wrong. [`super::layers::problem`] writes it in the [`Dialect`](super::dialect::Dialect) of its surface.
 #[derive(Clone, Debug)]
 pub struct ApiError {
     pub code: ErrorCode,
@@ -36,6 +36,26 @@ impl ApiError {
             }
         };
         Self { errors, ..Self::new(shared.unwrap_or(ErrorCode::ValidationFailed), detail) }
+    }
+
+    /// All that is wrong, in one text: for shapes that have no list of fields. At most 20 fields.
+    pub fn everything(&self) -> String {
+        match self.errors.as_slice() {
+            [] | [_] => self.detail.clone(),
+            several => {
+                let each = several.iter().take(20).map(|error| format!("{}: {}", error.field, error.message));
+                each.collect::<Vec<_>>().join("; ")
+            }
+        }
+    }
+
+    /// The same in a surface's own words for the fields.
+    pub fn in_words_of(self, name: impl Fn(&str) -> String) -> Self {
+        if self.errors.is_empty() {
+            return self;
+        }
+        let errors = self.errors.into_iter().map(|error| FieldError { field: name(&error.field), ..error }).collect();
+        Self { headers: self.headers, ..Self::fields(errors) }
     }
 
     /// A generation of this id is not known.

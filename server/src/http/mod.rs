@@ -2,8 +2,11 @@
 
 pub mod accept;
 pub mod body;
+pub mod dialect;
 pub mod error;
+pub mod idempotency;
 pub mod layers;
+pub mod making;
 pub mod negotiate;
 mod patience;
 pub mod router;

@@ -5,29 +5,31 @@ use std::any::Any;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::StatusCode;
-use axum::http::header::{self, HeaderValue};
+use axum::http::header;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use super::RequestId;
+use crate::http::dialect::Dialect;
 use crate::http::error::{ApiError, for_status};
 
-const PROBLEM: HeaderValue = HeaderValue::from_static("application/problem+json");
-
-/// Writes every error as a problem: those of our routes, and those of the router and of the layers, which have a status only.
+/// Writes every error in the dialect of its surface: those of our routes, and those of the router and of the layers, which have a
+/// status only.
 pub async fn problem(request: Request, next: Next) -> Response {
     let id = request.extensions().get::<RequestId>().map(|id| id.0.clone());
+    let dialect = Dialect::of(request.uri().path());
     let response = next.run(request).await;
     let error = match response.extensions().get::<ApiError>() {
         Some(error) => Some(error.clone()),
         None => for_status(response.status()),
     };
     let Some(error) = error else { return response };
+    let spoken = dialect.say(&error, id);
     let (mut parts, _) = response.into_parts();
-    parts.headers.insert(header::CONTENT_TYPE, PROBLEM);
+    parts.status = spoken.status;
+    parts.headers.extend(spoken.headers);
     parts.headers.remove(header::CONTENT_LENGTH);
-    let body = serde_json::to_vec(&error.problem(id)).unwrap_or_default();
-    Response::from_parts(parts, Body::from(body))
+    Response::from_parts(parts, Body::from(spoken.body))
 }
 
 /// The answer of a route that panicked. The panic's message went to the log, through the panic hook.

@@ -1,6 +1,5 @@
 //! `POST /v1/generations`.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
 use axum::Json;
@@ -9,24 +8,19 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use axum::response::{IntoResponse, Response};
-use x0_openapi::{
-    ErrorCode, Event, FieldError, GenerationRecord, GenerationRequest, ImageFormat, OnDisconnect, Problem,
-    State as JobState,
-};
+use x0_openapi::{ErrorCode, Event, GenerationRecord, GenerationRequest, ImageFormat, OnDisconnect, Problem};
 
-use super::{generation_events, with_files};
+use super::with_files;
 use crate::app::AppState;
-use crate::generation::{Accepted, CancelOnDrop, Refused};
 use crate::http::error::ApiError;
+use crate::http::idempotency::GivenKey;
+use crate::http::making::{self, Asked, Made, Making};
 use crate::http::negotiate::{Wanted, preferred_wait, wanted};
-use crate::shutdown::Stage;
-use crate::store::{IdempotencyKey, StoredImage};
-use crate::validate::{Answer, Order};
+use crate::http::sse;
+use crate::store::StoredImage;
+use crate::validate::Answer;
 
-const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
-const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
-const X_GENERATION_ID: HeaderName = HeaderName::from_static("x-generation-id");
 const X_SEED: HeaderName = HeaderName::from_static("x-seed");
 
 /// Make pictures
@@ -71,30 +65,24 @@ pub async fn create_generation(
 ) -> Result<Response, ApiError> {
     let wanted = wanted(&headers)?;
     let wait = preferred_wait(&headers).map(|wait| wait.min(app.max_wait));
-    let key = idempotency_key(&headers)?;
-    if app.lifecycle.stage() >= Stage::Draining {
-        return Err(refused(&app, Refused::ShuttingDown));
-    }
+    let key = GivenKey::read(&headers)?;
+    making::open(&app)?;
     let (json, body_memory) = app.bodies.json(&headers, body).await?;
-    let key = key.map(|key| IdempotencyKey { key, fingerprint: fingerprint(&json) });
-    let read = GenerationRequest::read(json).map_err(|error| invalid(&app, vec![error]))?;
-    let answer = presumed(&read.0, &wanted, wait)?;
-    let order = order(&app, read, answer).await?;
+    let key = key.map(|key| key.of(&json));
+    let (request, errors) = GenerationRequest::read(json).map_err(|error| making::invalid(&app, vec![error]))?;
+    let answer = presumed(&request, &wanted, wait)?;
+    let making = Making::begin(&app, Asked { request, errors }, answer, key).await?;
     drop(body_memory);
 
-    let cancels = order.resolved().on_disconnect == OnDisconnect::Cancel;
-    let Accepted { record, replayed } =
-        app.generations.accept(order, key).await.map_err(|reason| refused(&app, reason))?;
-    let waits = wanted != Wanted::Record || wait.is_some();
-    let cancel = CancelOnDrop::new(&app.generations, record.id, cancels && waits && !replayed);
-    let headers = common_headers(&record, replayed);
+    let headers = making.headers();
     let response = match (wanted, wait) {
         (Wanted::Record, None) => {
+            let record = making.leave();
             (StatusCode::ACCEPTED, Json(with_files(app.generations.store(), record).await?)).into_response()
         }
-        (Wanted::Record, Some(wait)) => finished_record(&app, record, wait, cancel).await?,
-        (Wanted::Events, _) => generation_events::stream(&app, record.id, None, cancel).await?,
-        (Wanted::Image(_), wait) => picture(&app, record, wait.unwrap_or(app.max_wait), cancel).await?,
+        (Wanted::Record, Some(wait)) => finished_record(&app, making, wait).await?,
+        (Wanted::Events, _) => making.told(sse::Native).await?,
+        (Wanted::Image(_), wait) => picture(making.made(wait.unwrap_or(app.max_wait)).await?)?,
     };
     Ok((headers, response).into_response())
 }
@@ -120,124 +108,22 @@ fn presumed(request: &GenerationRequest, wanted: &Wanted, wait: Option<Duration>
     Ok(Answer { one_image, format, on_disconnect })
 }
 
-/// Checks a request on the blocking pool.
-async fn order(
-    app: &AppState,
-    (request, errors): (GenerationRequest, Vec<FieldError>),
-    answer: Answer,
-) -> Result<Order, ApiError> {
-    let _permit = app.checking.acquire().await.map_err(|error| ApiError::internal(&error))?;
-    let validator = app.validator.clone();
-    let checked = tokio::task::spawn_blocking(move || validator.order_after(errors, &request, &answer)).await;
-    checked.map_err(|error| ApiError::internal(&error))?.map_err(|errors| invalid(app, errors))
-}
-
-fn invalid(app: &AppState, errors: Vec<FieldError>) -> ApiError {
-    let error = ApiError::fields(errors);
-    app.metrics.job_rejected(error.code);
-    error
-}
-
-fn refused(app: &AppState, reason: Refused) -> ApiError {
-    let detail = reason.to_string();
-    let error = match reason {
-        Refused::QueueFull { retry_after } => ApiError::new(ErrorCode::QueueFull, detail).retry_after(retry_after),
-        Refused::ShuttingDown => ApiError::new(ErrorCode::ShuttingDown, detail)
-            .retry_after(Duration::from_secs(1))
-            .with_header(header::CONNECTION, HeaderValue::from_static("close")),
-        Refused::EngineGone => ApiError::new(ErrorCode::EngineUnavailable, detail).retry_after(Duration::from_secs(5)),
-        Refused::KeyMismatch => ApiError::new(ErrorCode::IdempotencyMismatch, detail),
-        Refused::Store(error) => error.into(),
-    };
-    app.metrics.job_rejected(error.code);
-    error
-}
-
 /// The record when it is finished, or as it is when the wait is over.
-async fn finished_record(
-    app: &AppState,
-    record: GenerationRecord,
-    wait: Duration,
-    mut cancel: CancelOnDrop,
-) -> Result<Response, ApiError> {
-    let ended = tokio::select! {
-        ended = app.generations.ended(record.id) => ended?,
-        () = tokio::time::sleep(wait) => None,
-        () = app.lifecycle.reached(Stage::Closing) => None,
-    };
-    cancel.disarm();
+async fn finished_record(app: &AppState, making: Making, wait: Duration) -> Result<Response, ApiError> {
     let applied =
         HeaderValue::try_from(format!("wait={}", wait.as_secs())).map_err(|error| ApiError::internal(&error))?;
     let store = app.generations.store();
-    let (status, record) = match ended {
+    let id = making.record().id;
+    let (status, record) = match making.ended(wait).await? {
         Some(record) => (StatusCode::OK, record),
-        None => (StatusCode::ACCEPTED, store.get(record.id).await?.ok_or_else(ApiError::job_not_found)?),
+        None => (StatusCode::ACCEPTED, store.get(id).await?.ok_or_else(ApiError::job_not_found)?),
     };
     Ok((status, [(PREFERENCE_APPLIED, applied)], Json(with_files(store, record).await?)).into_response())
 }
 
-/// The picture when it is finished.
-async fn picture(
-    app: &AppState,
-    record: GenerationRecord,
-    wait: Duration,
-    mut cancel: CancelOnDrop,
-) -> Result<Response, ApiError> {
-    let ended = tokio::select! {
-        ended = app.generations.ended(record.id) => ended?,
-        () = tokio::time::sleep(wait) => None,
-        () = app.lifecycle.reached(Stage::Closing) => None,
-    };
-    cancel.disarm();
-    let Some(ended) = ended else {
-        let location = location(&record)?;
-        let detail = "the picture is not finished yet; ask for its record later";
-        return Err(ApiError::new(ErrorCode::WaitTimeout, detail).with_header(header::LOCATION, location));
-    };
-    match (ended.state, ended.error) {
-        (JobState::Cancelled, _) => Err(ApiError::new(ErrorCode::Cancelled, "the generation was cancelled")),
-        (_, Some(error)) => Err(error.into()),
-        (_, None) => {
-            let image = app.generations.store().image(record.id, 0).await?;
-            let StoredImage { format, file } = image.ok_or_else(ApiError::job_not_found)?;
-            let seed = HeaderValue::from(record.request.seed.0);
-            Ok(([(header::CONTENT_TYPE, HeaderValue::from_static(format.media_type())), (X_SEED, seed)], file)
-                .into_response())
-        }
-    }
-}
-
-fn common_headers(record: &GenerationRecord, replayed: bool) -> HeaderMap {
-    let mut headers = HeaderMap::new();
-    if let Ok(id) = HeaderValue::try_from(record.id.to_string()) {
-        headers.insert(X_GENERATION_ID, id);
-    }
-    if let Ok(location) = location(record) {
-        headers.insert(header::LOCATION, location);
-    }
-    if replayed {
-        headers.insert(IDEMPOTENCY_REPLAYED, HeaderValue::from_static("true"));
-    }
-    headers
-}
-
-fn location(record: &GenerationRecord) -> Result<HeaderValue, ApiError> {
-    HeaderValue::try_from(format!("/v1/generations/{}", record.id)).map_err(|error| ApiError::internal(&error))
-}
-
-fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
-    let Some(value) = headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
-    let key = value.to_str().unwrap_or_default();
-    if (1..=255).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ') {
-        return Ok(Some(key.to_owned()));
-    }
-    let detail = "Idempotency-Key must be 1 to 255 visible ASCII characters";
-    Err(ApiError::new(ErrorCode::InvalidIdempotencyKey, detail))
-}
-
-/// The same for equal JSON values, and hardly ever for others.
-fn fingerprint(json: &x0_openapi::Json) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    json.0.to_string().hash(&mut hasher);
-    hasher.finish()
+/// The only picture.
+fn picture(made: Made) -> Result<Response, ApiError> {
+    let StoredImage { format, file } = made.images.into_iter().next().ok_or_else(ApiError::job_not_found)?;
+    let seed = HeaderValue::from(made.record.request.seed.0);
+    Ok(([(header::CONTENT_TYPE, HeaderValue::from_static(format.media_type())), (X_SEED, seed)], file).into_response())
 }

@@ -1,20 +1,15 @@
 //! `GET /v1/generations/{id}/events`.
 
 use axum::extract::{Path, State};
-use axum::http::StatusCode;
 use axum::http::header::{HeaderMap, HeaderName};
-use axum::response::{IntoResponse, Response};
-use tokio::sync::TryAcquireError;
-use uuid::Uuid;
-use x0_openapi::{ErrorCode, Event, Problem};
+use axum::response::Response;
+use x0_openapi::{Event, Problem};
 
 use super::generation_id;
 use crate::app::AppState;
-use crate::generation::{CancelOnDrop, EventId};
+use crate::generation::CancelOnDrop;
 use crate::http::error::ApiError;
-use crate::http::sse::EventStream;
-use crate::metrics::HeldGauge;
-use crate::store::Followed;
+use crate::http::sse;
 
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
@@ -49,31 +44,5 @@ pub async fn generation_events(
     if let Some(after) = after {
         app.metrics.stream_resumed(after.is_some());
     }
-    stream(&app, id, after.flatten(), CancelOnDrop::new(&app.generations, id, false)).await
-}
-
-/// Opens the stream of a generation.
-pub(super) async fn stream(
-    app: &AppState,
-    id: Uuid,
-    after: Option<EventId>,
-    cancel: CancelOnDrop,
-) -> Result<Response, ApiError> {
-    let permit = app.streams.clone().try_acquire_owned().map_err(|error| match error {
-        TryAcquireError::NoPermits | TryAcquireError::Closed => {
-            let detail = "as many event streams are open as this server allows";
-            ApiError::new(ErrorCode::TooManyStreams, detail).retry_after(std::time::Duration::from_secs(5))
-        }
-    })?;
-    let followed = app.generations.store().follow(id, after).await?.ok_or_else(ApiError::job_not_found)?;
-    let Followed::Stream(deliveries) = followed else { return Ok(StatusCode::NO_CONTENT.into_response()) };
-    let stream = EventStream {
-        deliveries,
-        cancel,
-        lifecycle: app.lifecycle.clone(),
-        metrics: app.metrics.clone(),
-        permit,
-        held: app.metrics.hold(HeldGauge::Stream),
-    };
-    Ok(stream.into_response())
+    sse::stream(&app, id, after.flatten(), CancelOnDrop::new(&app.generations, id, false), sse::Native).await
 }

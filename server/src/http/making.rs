@@ -1,0 +1,163 @@
+//! From a request to its pictures: what every surface does alike.
+
+use std::time::Duration;
+
+use axum::http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use axum::response::Response;
+use x0_openapi::{ErrorCode, FieldError, GenerationRecord, GenerationRequest, OnDisconnect, State};
+
+use super::error::ApiError;
+use super::sse::{self, Narrator};
+use crate::app::AppState;
+use crate::generation::{Accepted, CancelOnDrop, Refused};
+use crate::shutdown::Stage;
+use crate::store::{IdempotencyKey, StoredImage};
+use crate::validate::{Answer, Order};
+
+const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+const X_GENERATION_ID: HeaderName = HeaderName::from_static("x-generation-id");
+
+/// A request as a surface read it, and what was wrong with it by then.
+#[derive(Clone, Debug, Default)]
+pub struct Asked {
+    pub request: GenerationRequest,
+    pub errors: Vec<FieldError>,
+}
+
+/// Finds out whether anything is taken at all, before a body is read for nothing.
+pub fn open(app: &AppState) -> Result<(), ApiError> {
+    if app.lifecycle.stage() >= Stage::Draining { Err(refused(app, Refused::ShuttingDown)) } else { Ok(()) }
+}
+
+/// A generation that was accepted and that a client waits for. When it is dropped the generation is cancelled, unless its request
+/// says otherwise or an earlier request made it.
+#[derive(Debug)]
+pub struct Making {
+    app: AppState,
+    record: GenerationRecord,
+    replayed: bool,
+    cancel: CancelOnDrop,
+}
+
+/// A generation that succeeded: its record, and its files by index.
+#[derive(Clone, Debug)]
+pub struct Made {
+    pub record: GenerationRecord,
+    pub images: Vec<StoredImage>,
+}
+
+impl Making {
+    /// Checks a request, on the blocking pool, and gets it accepted.
+    pub async fn begin(
+        app: &AppState,
+        asked: Asked,
+        answer: Answer,
+        key: Option<IdempotencyKey>,
+    ) -> Result<Self, ApiError> {
+        let order = order(app, asked, answer).await?;
+        let cancels = order.resolved().on_disconnect == OnDisconnect::Cancel;
+        let Accepted { record, replayed } =
+            app.generations.accept(order, key).await.map_err(|reason| refused(app, reason))?;
+        let cancel = CancelOnDrop::new(&app.generations, record.id, cancels && !replayed);
+        Ok(Self { app: app.clone(), record, replayed, cancel })
+    }
+
+    /// The record as it was when the generation was accepted, or when an equal request found it again.
+    pub fn record(&self) -> &GenerationRecord {
+        &self.record
+    }
+
+    /// Headers that name the generation, for any answer.
+    pub fn headers(&self) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        if let Ok(id) = HeaderValue::try_from(self.record.id.to_string()) {
+            headers.insert(X_GENERATION_ID, id);
+        }
+        if let Ok(location) = location(&self.record) {
+            headers.insert(header::LOCATION, location);
+        }
+        if self.replayed {
+            headers.insert(IDEMPOTENCY_REPLAYED, HeaderValue::from_static("true"));
+        }
+        headers
+    }
+
+    /// Nobody waits any more: the generation goes on by itself.
+    pub fn leave(mut self) -> GenerationRecord {
+        self.cancel.disarm();
+        self.record
+    }
+
+    /// Waits for the end, and leaves: the record of a generation that has ended, or `None` if it has not by then.
+    pub async fn ended(mut self, wait: Duration) -> Result<Option<GenerationRecord>, ApiError> {
+        let ended = tokio::select! {
+            ended = self.app.generations.ended(self.record.id) => ended?,
+            () = tokio::time::sleep(wait) => None,
+            () = self.app.lifecycle.reached(Stage::Closing) => None,
+        };
+        self.cancel.disarm();
+        Ok(ended)
+    }
+
+    /// Waits for the pictures, however many there are. That it failed, was cancelled or takes longer is an error.
+    pub async fn made(self, wait: Duration) -> Result<Made, ApiError> {
+        let app = self.app.clone();
+        let location = location(&self.record)?;
+        let Some(record) = self.ended(wait).await? else {
+            let detail = "the picture is not finished yet; ask for its record later";
+            return Err(ApiError::new(ErrorCode::WaitTimeout, detail).with_header(header::LOCATION, location));
+        };
+        if record.state == State::Cancelled {
+            return Err(ApiError::new(ErrorCode::Cancelled, "the generation was cancelled"));
+        }
+        if let Some(error) = record.error {
+            return Err(error.into());
+        }
+        let mut images = Vec::with_capacity(record.images.len());
+        for image in &record.images {
+            let image = app.generations.store().image(record.id, image.index).await?;
+            images.push(image.ok_or_else(ApiError::job_not_found)?);
+        }
+        Ok(Made { record, images })
+    }
+
+    /// Answers with what happens, as it happens, in the words of `narrator`.
+    pub async fn told(self, narrator: impl Narrator) -> Result<Response, ApiError> {
+        sse::stream(&self.app, self.record.id, None, self.cancel, narrator).await
+    }
+}
+
+/// Checks a request on the blocking pool.
+async fn order(app: &AppState, asked: Asked, answer: Answer) -> Result<Order, ApiError> {
+    let _permit = app.checking.acquire().await.map_err(|error| ApiError::internal(&error))?;
+    let validator = app.validator.clone();
+    let check = move || validator.order_after(asked.errors, &asked.request, &answer);
+    let checked = tokio::task::spawn_blocking(check).await;
+    checked.map_err(|error| ApiError::internal(&error))?.map_err(|errors| invalid(app, errors))
+}
+
+/// The answer to a request with wrong fields; there is at least one.
+pub fn invalid(app: &AppState, errors: Vec<FieldError>) -> ApiError {
+    let error = ApiError::fields(errors);
+    app.metrics.job_rejected(error.code);
+    error
+}
+
+fn refused(app: &AppState, reason: Refused) -> ApiError {
+    let detail = reason.to_string();
+    let error = match reason {
+        Refused::QueueFull { retry_after } => ApiError::new(ErrorCode::QueueFull, detail).retry_after(retry_after),
+        Refused::ShuttingDown => ApiError::new(ErrorCode::ShuttingDown, detail)
+            .retry_after(Duration::from_secs(1))
+            .with_header(header::CONNECTION, HeaderValue::from_static("close")),
+        Refused::EngineGone => ApiError::new(ErrorCode::EngineUnavailable, detail).retry_after(Duration::from_secs(5)),
+        Refused::KeyMismatch => ApiError::new(ErrorCode::IdempotencyMismatch, detail),
+        Refused::Store(error) => error.into(),
+    };
+    app.metrics.job_rejected(error.code);
+    error
+}
+
+fn location(record: &GenerationRecord) -> Result<HeaderValue, ApiError> {
+    HeaderValue::try_from(format!("/v1/generations/{}", record.id)).map_err(|error| ApiError::internal(&error))
+}
