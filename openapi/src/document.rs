@@ -18,6 +18,9 @@ use crate::problem::Problem;
     tags(
         (name = "generations", description = "Making pictures"),
         (name = "models", description = "What can be made, and how"),
+        (name = "OpenAI", description = "For clients of OpenAI's Images API"),
+        (name = "Hugging Face", description = "For clients of Hugging Face's inference API"),
+        (name = "Replicate", description = "For clients of Replicate's HTTP API"),
         (name = "operations", description = "For those who run the server"),
     ),
     components(schemas(Event, Problem)),

@@ -117,6 +117,18 @@ impl Fields {
         Some(ClassLabel::Name(class))
     }
 
+    /// A field that may be there and makes no difference.
+    pub fn ignore(&mut self, name: &str) {
+        self.object.remove(name);
+    }
+
+    /// A field that this server cannot honour: an error if it is given.
+    pub fn refuse(&mut self, name: &str, why: &str) {
+        if self.take(name).is_some() {
+            self.error(name, ErrorCode::UnsupportedValue, why.to_owned());
+        }
+    }
+
     /// An object within this one.
     pub fn object<T>(&mut self, name: &str, read: impl FnOnce(&mut Fields) -> T) -> Option<T> {
         let prefix = format!("{}{name}.", self.prefix);

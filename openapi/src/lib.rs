@@ -7,30 +7,42 @@
 mod document;
 mod event;
 mod health;
+mod hugging_face;
 mod json;
 mod model;
 mod names;
 mod openai;
 mod problem;
 mod record;
+mod replicate;
 mod request;
 mod seed;
 
 pub use document::ApiDoc;
 pub use event::{Event, PreviewEvent, QueuedEvent, ShutdownEvent, StartedEvent, StepEvent};
 pub use health::{Health, Queue, Readiness};
+pub use hugging_face::{HuggingFaceParameters, HuggingFaceProblem, HuggingFaceRequest, HuggingFaceSize};
 pub use json::{Fields, Json, parse};
 pub use model::{
     Model, ModelDefaults, ModelKind, ModelList, ModelSize, Sampler, SamplerList, SamplerOption, SamplerOptionKind,
 };
 pub use names::{
-    ImageFormat, Named, NoiseSchedule, NoiseSource, OnDisconnect, PreviewDecoder, Priority, State, TimestepSpacing,
+    ImageFormat, MaskWhere, Named, NoiseSchedule, NoiseSource, OnDisconnect, PreviewDecoder, Priority, State,
+    TimestepSpacing,
 };
-pub use openai::{OpenAiError, OpenAiProblem};
+pub use openai::{
+    OpenAiBackground, OpenAiCompleted, OpenAiEditForm, OpenAiEditRequest, OpenAiError, OpenAiEvent, OpenAiFailed,
+    OpenAiImage, OpenAiImageRequest, OpenAiImages, OpenAiInputFidelity, OpenAiInputTokens, OpenAiModeration,
+    OpenAiPartialImage, OpenAiProblem, OpenAiQuality, OpenAiResponseFormat, OpenAiUsage,
+};
 pub use problem::{ErrorCode, FieldError, Problem};
 pub use record::{
     GenerationError, GenerationList, GenerationRecord, ImageRecord, InputImage, Progress, ResolvedOutput,
     ResolvedPreview, ResolvedRequest, Timings,
+};
+pub use replicate::{
+    ReplicateImageFormat, ReplicateInput, ReplicateMetrics, ReplicateModel, ReplicatePrediction,
+    ReplicatePredictionList, ReplicateRequest, ReplicateStatus, ReplicateUrls, ReplicateVersion, ReplicateVersionList,
 };
 pub use request::{ClassLabel, GenerationRequest, OutputRequest, PreviewRequest};
 pub use seed::Seed;

@@ -75,9 +75,10 @@ named! {
 named! {
     /// What becomes of a generation when the client that waits for its answer goes away.
     OnDisconnect {
-        /// It is cancelled. The default where the answer is the picture, the record after a wait, or the event stream.
+        /// It is cancelled. The default where the answer is the picture, the record after a wait, or the event stream, and there is no
+        /// `Idempotency-Key`.
         Cancel = "cancel",
-        /// It is finished and kept. The default where the answer is 202.
+        /// It is finished and kept. The default where the answer is 202, and with an `Idempotency-Key`: the client will ask again.
         Keep = "keep",
     }
 }
@@ -127,6 +128,16 @@ named! {
         Linspace = "linspace",
         Leading = "leading",
         Trailing = "trailing",
+    }
+}
+
+named! {
+    /// Where a mask lets the picture be made anew.
+    MaskWhere {
+        /// Where it is white. Transparent parts count as white.
+        White = "white",
+        /// Where it is transparent, whatever its colours: OpenAI's way.
+        Transparent = "transparent",
     }
 }
 

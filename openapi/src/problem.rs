@@ -51,6 +51,8 @@ named! {
         InvalidJsonType = "invalid_json_type",
         /// 400: a field that this server does not know.
         UnknownParameter = "unknown_parameter",
+        /// 400: the body is not a form as `multipart/form-data` describes it.
+        InvalidMultipart = "invalid_multipart",
         /// 400: `Idempotency-Key` is not 1 to 255 visible ASCII characters.
         InvalidIdempotencyKey = "invalid_idempotency_key",
         /// 403: a web page of another origin sent the request.

@@ -4,7 +4,9 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::json::{Fields, Json};
-use crate::names::{ImageFormat, NoiseSchedule, NoiseSource, OnDisconnect, PreviewDecoder, Priority, TimestepSpacing};
+use crate::names::{
+    ImageFormat, MaskWhere, NoiseSchedule, NoiseSource, OnDisconnect, PreviewDecoder, Priority, TimestepSpacing,
+};
 use crate::problem::FieldError;
 use crate::seed::Seed;
 
@@ -86,6 +88,9 @@ pub struct GenerationRequest {
     /// Where the picture is made anew: as `init_image`, white where it may change, black where it stays.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mask_image: Option<String>,
+    /// Where the picture is made anew, in terms of `mask_image`. Default: `white`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mask_where: Option<MaskWhere>,
     /// Which share of the steps is done when starting from `init_image`. Default 0.8.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 0, maximum = 1)]
@@ -162,7 +167,13 @@ impl GenerationRequest {
     /// If it is not an object.
     pub fn read(json: Json) -> Result<(Self, Vec<FieldError>), FieldError> {
         let mut fields = Fields::new(json)?;
-        let request = Self {
+        let request = Self::take(&mut fields);
+        Ok((request, fields.finish()))
+    }
+
+    /// Takes every field of ours out of an object that may have others.
+    pub fn take(fields: &mut Fields) -> Self {
+        Self {
             model: fields.text("model"),
             prompt: fields.text("prompt"),
             negative_prompt: fields.text("negative_prompt"),
@@ -182,6 +193,7 @@ impl GenerationRequest {
             clip_skip: fields.integer("clip_skip"),
             init_image: fields.text("init_image"),
             mask_image: fields.text("mask_image"),
+            mask_where: fields.choice("mask_where"),
             strength: fields.number("strength"),
             preview: fields.object("preview", |preview| PreviewRequest {
                 every: preview.integer("every"),
@@ -198,8 +210,7 @@ impl GenerationRequest {
             priority: fields.choice("priority"),
             deadline_seconds: fields.number("deadline_seconds"),
             on_disconnect: fields.choice("on_disconnect"),
-        };
-        Ok((request, fields.finish()))
+        }
     }
 }
 

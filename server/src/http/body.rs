@@ -1,15 +1,17 @@
-//! Reading a request's body: JSON, bounded in length and in time.
+//! Reading a request's body, bounded in length and in time.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::header::{self, HeaderMap, HeaderValue};
+use bytes::Bytes;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use x0_openapi::{ErrorCode, Json, parse};
 
 use super::error::ApiError;
+use super::form::{self, Part};
 
 /// What bodies may be at most.
 #[derive(Clone, Copy, Debug)]
@@ -58,6 +60,22 @@ impl BodyReader {
         let json = parse(&bytes)
             .map_err(|error| ApiError::new(ErrorCode::InvalidJson, format!("the body is not JSON: {error}")))?;
         Ok((json, memory))
+    }
+
+    /// Reads a form, `multipart/form-data`.
+    pub async fn form(&self, headers: &HeaderMap, body: Body) -> Result<(Vec<Part>, BodyMemory), ApiError> {
+        let boundary = form::boundary(headers)?;
+        check_encoding(headers)?;
+        let memory = self.reserve(headers)?;
+        let bytes = read(body, self.limits).await?;
+        Ok((form::parts(bytes, &boundary).await?, memory))
+    }
+
+    /// Reads a body of any kind.
+    pub async fn bytes(&self, headers: &HeaderMap, body: Body) -> Result<(Bytes, BodyMemory), ApiError> {
+        check_encoding(headers)?;
+        let memory = self.reserve(headers)?;
+        Ok((read(body, self.limits).await?, memory))
     }
 
     /// Takes the memory that a body will need, as far as its length is known before.
@@ -109,7 +127,7 @@ fn check_encoding(headers: &HeaderMap) -> Result<(), ApiError> {
     if plain { Ok(()) } else { Err(ApiError::new(ErrorCode::UnsupportedEncoding, "the body must not be compressed")) }
 }
 
-async fn read(body: Body, limits: BodyLimits) -> Result<bytes::Bytes, ApiError> {
+async fn read(body: Body, limits: BodyLimits) -> Result<Bytes, ApiError> {
     match tokio::time::timeout(limits.time, Limited::new(body, limits.bytes).collect()).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large(limits)),

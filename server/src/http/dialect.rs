@@ -3,7 +3,7 @@
 use axum::http::StatusCode;
 use axum::http::header::{self, HeaderName, HeaderValue};
 use serde::Serialize;
-use x0_openapi::{Named as _, OpenAiError, OpenAiProblem};
+use x0_openapi::{HuggingFaceProblem, Named as _, OpenAiError, OpenAiProblem};
 
 use super::error::ApiError;
 
@@ -17,6 +17,8 @@ pub enum Dialect {
     Problem,
     /// OpenAI's, whose clients know no 422.
     OpenAi,
+    /// Hugging Face's.
+    HuggingFace,
 }
 
 /// An error as it is sent.
@@ -30,7 +32,13 @@ pub struct Spoken {
 impl Dialect {
     /// The dialect of the routes under a path.
     pub fn of(path: &str) -> Self {
-        if path.starts_with("/v1/images/") { Dialect::OpenAi } else { Dialect::Problem }
+        if path.starts_with("/v1/images/") {
+            Dialect::OpenAi
+        } else if path.starts_with("/hf/") {
+            Dialect::HuggingFace
+        } else {
+            Dialect::Problem
+        }
     }
 
     /// Says what is wrong.
@@ -51,6 +59,18 @@ impl Dialect {
                     (X_SHOULD_RETRY, HeaderValue::from_static(if worth_retrying(error) { "true" } else { "false" })),
                 ],
                 body: written(&OpenAiProblem { error: openai_error(error) }),
+            },
+            Dialect::HuggingFace => Spoken {
+                status: match error.status() {
+                    // To JavaScript's client 503 means that a model is being loaded, and it asks again at once, without end.
+                    StatusCode::SERVICE_UNAVAILABLE => StatusCode::TOO_MANY_REQUESTS,
+                    status => status,
+                },
+                headers: vec![(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))],
+                body: written(&HuggingFaceProblem {
+                    error: error.everything(),
+                    error_type: error.code.name().to_owned(),
+                }),
             },
         }
     }
@@ -110,6 +130,8 @@ mod tests {
         let (message, kind) = ("steps: 0 is less than 1", "invalid_request_error");
         let expected = json!({"error": {"message": message, "type": kind, "param": "steps", "code": "out_of_range"}});
         assert_eq!(said(Dialect::OpenAi, &error), (400, expected));
+        let expected = json!({"error": message, "error_type": "out_of_range"});
+        assert_eq!(said(Dialect::HuggingFace, &error), (422, expected));
     }
 
     #[test]
@@ -129,6 +151,7 @@ mod tests {
     fn the_path_says_which_surface_it_is() {
         assert_eq!(Dialect::of("/v1/images/generations"), Dialect::OpenAi);
         assert_eq!(Dialect::of("/v1/images/nonsense"), Dialect::OpenAi);
+        assert_eq!(Dialect::of("/hf/fashion"), Dialect::HuggingFace);
         assert_eq!(Dialect::of("/v1/generations"), Dialect::Problem);
     }
 }

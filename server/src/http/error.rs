@@ -49,12 +49,22 @@ impl ApiError {
         }
     }
 
-    /// The same in a surface's own words for the fields.
+    /// The same in a surface's own words for the fields. One reason a field is enough, also where two of our fields are one of theirs,
+    /// and what is wrong within a field that is wrong as a whole is not worth a word.
     pub fn in_words_of(self, name: impl Fn(&str) -> String) -> Self {
         if self.errors.is_empty() {
             return self;
         }
-        let errors = self.errors.into_iter().map(|error| FieldError { field: name(&error.field), ..error }).collect();
+        let mut errors: Vec<FieldError> = Vec::with_capacity(self.errors.len());
+        for error in self.errors {
+            let field = name(&error.field);
+            let known = |other: &FieldError| {
+                field.strip_prefix(&other.field).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+            };
+            if !errors.iter().any(known) {
+                errors.push(FieldError { field, ..error });
+            }
+        }
         Self { headers: self.headers, ..Self::fields(errors) }
     }
 
@@ -134,9 +144,12 @@ fn shortened(text: String) -> String {
 fn status(code: ErrorCode) -> StatusCode {
     use ErrorCode as E;
     match code {
-        E::BadRequest | E::InvalidJson | E::InvalidJsonType | E::UnknownParameter | E::InvalidIdempotencyKey => {
-            StatusCode::BAD_REQUEST
-        }
+        E::BadRequest
+        | E::InvalidJson
+        | E::InvalidJsonType
+        | E::UnknownParameter
+        | E::InvalidMultipart
+        | E::InvalidIdempotencyKey => StatusCode::BAD_REQUEST,
         E::CrossOrigin => StatusCode::FORBIDDEN,
         E::NotFound | E::JobNotFound | E::ImageNotFound | E::ModelNotFound => StatusCode::NOT_FOUND,
         E::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
@@ -216,6 +229,22 @@ mod tests {
         let mixed = error(&[ErrorCode::OutOfRange, ErrorCode::UnknownParameter]);
         assert_eq!((mixed.code, mixed.status().as_u16()), (ErrorCode::ValidationFailed, 400));
         assert_eq!(error(&[ErrorCode::OutOfRange, ErrorCode::ModelNotFound]).status().as_u16(), 404);
+    }
+
+    #[test]
+    fn a_surface_has_its_own_words() {
+        let field = |field: &str, code| FieldError { field: field.to_owned(), code, message: "no".to_owned() };
+        let error = ApiError::fields(vec![
+            field("input", ErrorCode::InvalidJsonType),
+            field("width", ErrorCode::InvalidSize),
+            field("height", ErrorCode::OutOfRange),
+            field("input.prompt", ErrorCode::MissingParameter),
+        ]);
+        let theirs = error
+            .in_words_of(|name| if name.ends_with("th") || name.ends_with("ht") { "size" } else { name }.to_owned());
+        let fields: Vec<_> = theirs.errors.iter().map(|error| (error.field.as_str(), error.code)).collect();
+        assert_eq!(fields, [("input", ErrorCode::InvalidJsonType), ("size", ErrorCode::InvalidSize)]);
+        assert_eq!(theirs.everything(), "input: no; size: no");
     }
 
     #[test]

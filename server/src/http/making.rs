@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use axum::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use axum::response::Response;
+use uuid::Uuid;
 use x0_openapi::{ErrorCode, FieldError, GenerationRecord, GenerationRequest, OnDisconnect, State};
 
 use super::error::ApiError;
@@ -125,6 +126,19 @@ impl Making {
     pub async fn told(self, narrator: impl Narrator) -> Result<Response, ApiError> {
         sse::stream(&self.app, self.record.id, None, self.cancel, narrator).await
     }
+}
+
+/// How long the answer to a cancellation waits for it to take effect, which it does at the next step.
+const CANCEL_PATIENCE: Duration = Duration::from_secs(2);
+
+/// Cancels a generation: its record when that has taken effect, or as it is when the step takes long.
+pub async fn cancel(app: &AppState, id: Uuid) -> Result<GenerationRecord, ApiError> {
+    app.generations.cancel(id);
+    let record = match tokio::time::timeout(CANCEL_PATIENCE, app.generations.ended(id)).await {
+        Ok(ended) => ended?,
+        Err(_) => app.generations.store().get(id).await?,
+    };
+    record.ok_or_else(ApiError::job_not_found)
 }
 
 /// Checks a request on the blocking pool.

@@ -12,7 +12,10 @@ use utoipa_axum::routes;
 use x0_openapi::{ApiDoc, ErrorCode};
 
 use super::error::ApiError;
+use super::hugging_face::infer;
 use super::layers;
+use super::openai::{create_image, edit_image};
+use super::replicate::{cancel_prediction, create_prediction, get_prediction, list_predictions, model_routes};
 use super::routes::{
     cancel_generation, create_generation, docs, generation_events, generation_image, get_generation, health,
     list_generations, metrics, models, page, samplers,
@@ -52,6 +55,16 @@ fn api() -> OpenApiRouter<AppState> {
         .routes(routes!(models::list_models))
         .routes(routes!(models::get_model))
         .routes(routes!(samplers::list_samplers))
+        .routes(routes!(create_image::create_image))
+        .routes(routes!(edit_image::edit_image))
+        .routes(routes!(infer::infer))
+        .routes(routes!(create_prediction::create_prediction, list_predictions::list_predictions))
+        .routes(routes!(create_prediction::create_model_prediction))
+        .routes(routes!(get_prediction::get_prediction))
+        .routes(routes!(cancel_prediction::cancel_prediction))
+        .routes(routes!(model_routes::get_model))
+        .routes(routes!(model_routes::list_versions))
+        .routes(routes!(model_routes::get_version))
         .routes(routes!(health::livez))
         .routes(routes!(health::readyz))
         .routes(routes!(metrics::metrics))

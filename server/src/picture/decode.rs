@@ -7,7 +7,7 @@ use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader};
 use x0_model::{Channels, Picture};
-use x0_openapi::ErrorCode;
+use x0_openapi::{ErrorCode, MaskWhere};
 
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &alphabet::STANDARD,
@@ -66,16 +66,30 @@ pub fn decode_image(file: &[u8], limits: DecodeLimits) -> Result<Picture, Decode
     Ok(Picture { width, height, channels: Channels::Rgb, bytes })
 }
 
-/// Decodes a mask to gray: 255 where the picture may change.
-pub fn decode_mask(file: &[u8], limits: DecodeLimits) -> Result<Picture, DecodeError> {
-    let image = decode_image(file, limits)?;
+/// Decodes a mask to gray: 255 where the picture may change, which is where the file is white, or where it is transparent.
+pub fn decode_mask(file: &[u8], changes: MaskWhere, limits: DecodeLimits) -> Result<Picture, DecodeError> {
+    let (mask, nowhere) = match changes {
+        MaskWhere::White => (white(decode_image(file, limits)?), "all black"),
+        MaskWhere::Transparent => (transparent(&decode(file, limits)?), "transparent nowhere"),
+    };
+    if mask.bytes.iter().all(|&value| value == 0) {
+        let message = format!("the mask is {nowhere}, so nothing would change");
+        return Err(DecodeError::new(ErrorCode::MaskMismatch, message));
+    }
+    Ok(mask)
+}
+
+fn white(image: Picture) -> Picture {
     let (width, height) = (image.width, image.height);
     let rgb = image::RgbImage::from_raw(width, height, image.bytes).expect("a picture holds width * height * 3 bytes");
     let bytes = DynamicImage::ImageRgb8(rgb).into_luma8().into_raw();
-    if bytes.iter().all(|&value| value == 0) {
-        return Err(DecodeError::new(ErrorCode::MaskMismatch, "the mask is all black, so nothing would change"));
-    }
-    Ok(Picture { width, height, channels: Channels::Gray, bytes })
+    Picture { width, height, channels: Channels::Gray, bytes }
+}
+
+fn transparent(image: &DynamicImage) -> Picture {
+    let (width, height) = (image.width(), image.height());
+    let bytes = image.to_rgba8().pixels().map(|pixel| 255 - pixel.0[3]).collect();
+    Picture { width, height, channels: Channels::Gray, bytes }
 }
 
 fn decode(file: &[u8], limits: DecodeLimits) -> Result<DynamicImage, DecodeError> {
@@ -197,8 +211,20 @@ mod tests {
     #[test]
     fn a_mask_must_mask_something() {
         let gray = |value| Picture { width: 4, height: 4, channels: Channels::Gray, bytes: vec![value; 16] };
-        let mask = |value| decode_mask(&encode(&gray(value), &Encoding::Png { text: None }).unwrap(), LIMITS);
+        let file = |value| encode(&gray(value), &Encoding::Png { text: None }).unwrap();
+        let mask = |value| decode_mask(&file(value), MaskWhere::White, LIMITS);
         assert_eq!(mask(0).unwrap_err().code, ErrorCode::MaskMismatch);
         assert_eq!(mask(255).unwrap(), gray(255));
+        let opaque = decode_mask(&file(255), MaskWhere::Transparent, LIMITS).unwrap_err();
+        assert_eq!(opaque.message, "the mask is transparent nowhere, so nothing would change");
+    }
+
+    #[test]
+    fn a_mask_may_be_transparent_where_the_picture_changes() {
+        let mut file = Cursor::new(Vec::new());
+        let colours = image::RgbaImage::from_fn(2, 1, |x, _| image::Rgba([9, 9, 9, if x == 0 { 255 } else { 55 }]));
+        colours.write_to(&mut file, ImageFormat::Png).unwrap();
+        let mask = decode_mask(file.get_ref(), MaskWhere::Transparent, LIMITS).unwrap();
+        assert_eq!((mask.channels, mask.bytes), (Channels::Gray, vec![0, 200]));
     }
 }

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use x0_model::{Conditioning, Cost, ModelInfo, ModelKind, Request, RequestError};
 use x0_openapi::{
-    ErrorCode, FieldError, GenerationRequest, ImageFormat, OnDisconnect, PreviewDecoder, ResolvedPreview,
+    ClassLabel, ErrorCode, FieldError, GenerationRequest, ImageFormat, OnDisconnect, PreviewDecoder, ResolvedPreview,
     ResolvedRequest,
 };
 
@@ -82,6 +82,39 @@ impl Validator {
         checks.finish(order)
     }
 
+    /// The model that a request gets: the one that it names, otherwise the default for what it gives.
+    pub fn model_of(&self, request: &GenerationRequest) -> Option<&ModelInfo> {
+        match &request.model {
+            Some(name) => self.catalog.info(name),
+            None => self.default_for(request.prompt.is_some()),
+        }
+    }
+
+    /// Fits the request of a client that knows nothing but prompts to its model: a class-conditional model gets the prompt as its
+    /// class's name, and empty prompts are left out where they would mean nothing.
+    pub fn fit_prompts(&self, request: &mut GenerationRequest) {
+        let kind = self.model_of(request).map_or(ModelKind::TextToImage, |info| info.kind);
+        if kind == ModelKind::TextToImage {
+            return;
+        }
+        request.prompt.take_if(|prompt| prompt.is_empty());
+        request.negative_prompt.take_if(|prompt| prompt.is_empty());
+        if kind == ModelKind::ClassConditional && request.class_label.is_none() {
+            // The model must not be chosen anew when there is no prompt any more.
+            request.model = self.model_of(request).map(|info| info.name.clone());
+            request.class_label = request.prompt.take().map(ClassLabel::Name);
+        }
+    }
+
+    fn default_for(&self, has_prompt: bool) -> Option<&ModelInfo> {
+        let kinds = if has_prompt {
+            [ModelKind::TextToImage, ModelKind::ClassConditional, ModelKind::Unconditional]
+        } else {
+            [ModelKind::ClassConditional, ModelKind::Unconditional, ModelKind::TextToImage]
+        };
+        kinds.into_iter().find_map(|kind| default_model(self.catalog(), &self.default_models, kind))
+    }
+
     fn model(&self, checks: &mut Checks, request: &GenerationRequest) -> Option<&ModelInfo> {
         if checks.found("model") {
             return None;
@@ -98,12 +131,7 @@ impl Validator {
             return info;
         }
         // A prompt of the wrong type was meant as one.
-        let kinds = if request.prompt.is_some() || checks.found("prompt") {
-            [ModelKind::TextToImage, ModelKind::ClassConditional, ModelKind::Unconditional]
-        } else {
-            [ModelKind::ClassConditional, ModelKind::Unconditional, ModelKind::TextToImage]
-        };
-        let info = kinds.into_iter().find_map(|kind| default_model(self.catalog(), &self.default_models, kind));
+        let info = self.default_for(request.prompt.is_some() || checks.found("prompt"));
         if info.is_none() {
             checks.fail("model", ErrorCode::ModelNotFound, "this server has no models");
         }

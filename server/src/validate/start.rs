@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use x0_model::{InitImage, ModelInfo, Picture};
-use x0_openapi::{ErrorCode, GenerationRequest, InputImage};
+use x0_openapi::{ErrorCode, GenerationRequest, InputImage, MaskWhere};
 
 use super::Limits;
 use super::checks::Checks;
@@ -24,19 +24,25 @@ pub(super) fn start(
         let why = format!("{} starts from noise only", info.name);
         checks.refuse("init_image", request.init_image.as_ref(), &why);
         checks.refuse("mask_image", request.mask_image.as_ref(), &why);
+        checks.refuse("mask_where", request.mask_where.as_ref(), &why);
         checks.refuse("strength", request.strength.as_ref(), &why);
         return None;
     }
     let Some(init_image) = &request.init_image else {
         checks.refuse("mask_image", request.mask_image.as_ref(), "there is no init_image that it could mask");
+        checks.refuse("mask_where", request.mask_where.as_ref(), "there is no mask_image");
         checks.refuse("strength", request.strength.as_ref(), "there is no init_image to start from");
         return None;
     };
+    if request.mask_image.is_none() {
+        checks.refuse("mask_where", request.mask_where.as_ref(), "there is no mask_image");
+    }
     let picture = decoded(checks, "init_image", init_image, |file| decode_image(file, limits.decode));
+    let changes = request.mask_where.unwrap_or(MaskWhere::White);
     let mask = request
         .mask_image
         .as_ref()
-        .and_then(|mask| decoded(checks, "mask_image", mask, |file| decode_mask(file, limits.decode)));
+        .and_then(|mask| decoded(checks, "mask_image", mask, |file| decode_mask(file, changes, limits.decode)));
     let picture = picture?;
     if let Some(mask) = mask.as_ref().filter(|mask| (mask.width, mask.height) != (picture.width, picture.height)) {
         let message =

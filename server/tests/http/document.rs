@@ -48,8 +48,19 @@ fn the_document_has_every_route_and_every_reference_leads_somewhere() {
         "get /v1/generations/{id}/images/{index}",
         "get /v1/models",
         "get /v1/models/{id}",
+        "get /v1/models/{owner}/{name}",
+        "get /v1/models/{owner}/{name}/versions",
+        "get /v1/models/{owner}/{name}/versions/{version}",
+        "get /v1/predictions",
+        "get /v1/predictions/{id}",
         "get /v1/samplers",
+        "post /hf/{model}",
         "post /v1/generations",
+        "post /v1/images/edits",
+        "post /v1/images/generations",
+        "post /v1/models/{owner}/{name}/predictions",
+        "post /v1/predictions",
+        "post /v1/predictions/{id}/cancel",
     ];
     assert_eq!(operations, BTreeSet::from(expected.map(str::to_owned)));
 

@@ -12,3 +12,5 @@ mod harness;
 mod operations;
 mod queue;
 mod stopping;
+mod surfaces;
+mod surfaces_refuse;

@@ -1,7 +1,5 @@
 //! `DELETE /v1/generations/{id}`.
 
-use std::time::Duration;
-
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
@@ -10,9 +8,7 @@ use x0_openapi::{GenerationRecord, Problem};
 use super::{generation_id, with_files};
 use crate::app::AppState;
 use crate::http::error::ApiError;
-
-/// How long the answer waits for the cancellation to take effect, which it does at the next step.
-const PATIENCE: Duration = Duration::from_secs(2);
+use crate::http::making;
 
 /// Cancel a generation
 ///
@@ -33,12 +29,7 @@ pub async fn cancel_generation(
     State(app): State<AppState>,
     Path(id): Path<String>,
 ) -> Result<(StatusCode, Json<GenerationRecord>), ApiError> {
-    let id = generation_id(&id)?;
-    app.generations.cancel(id);
-    let store = app.generations.store();
-    let (status, record) = match tokio::time::timeout(PATIENCE, app.generations.ended(id)).await {
-        Ok(ended) => (StatusCode::OK, ended?),
-        Err(_) => (StatusCode::ACCEPTED, store.get(id).await?),
-    };
-    Ok((status, Json(with_files(store, record.ok_or_else(ApiError::job_not_found)?).await?)))
+    let record = making::cancel(&app, generation_id(&id)?).await?;
+    let status = if record.state.is_terminal() { StatusCode::OK } else { StatusCode::ACCEPTED };
+    Ok((status, Json(with_files(app.generations.store(), record).await?)))
 }

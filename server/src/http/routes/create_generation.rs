@@ -70,7 +70,7 @@ pub async fn create_generation(
     let (json, body_memory) = app.bodies.json(&headers, body).await?;
     let key = key.map(|key| key.of(&json));
     let (request, errors) = GenerationRequest::read(json).map_err(|error| making::invalid(&app, vec![error]))?;
-    let answer = presumed(&request, &wanted, wait)?;
+    let answer = presumed(&request, &wanted, wait, key.is_some())?;
     let making = Making::begin(&app, Asked { request, errors }, answer, key).await?;
     drop(body_memory);
 
@@ -88,7 +88,12 @@ pub async fn create_generation(
 }
 
 /// What the wanted kind of answer means for a request that does not say otherwise.
-fn presumed(request: &GenerationRequest, wanted: &Wanted, wait: Option<Duration>) -> Result<Answer, ApiError> {
+fn presumed(
+    request: &GenerationRequest,
+    wanted: &Wanted,
+    wait: Option<Duration>,
+    comes_again: bool,
+) -> Result<Answer, ApiError> {
     let asked = request.output.and_then(|output| output.format);
     let format = match (wanted, asked) {
         (Wanted::Record | Wanted::Events, asked) => asked.unwrap_or(ImageFormat::Png),
@@ -104,7 +109,7 @@ fn presumed(request: &GenerationRequest, wanted: &Wanted, wait: Option<Duration>
         Wanted::Events => (false, true),
         Wanted::Image(_) => (true, true),
     };
-    let on_disconnect = if waits { OnDisconnect::Cancel } else { OnDisconnect::Keep };
+    let on_disconnect = if waits && !comes_again { OnDisconnect::Cancel } else { OnDisconnect::Keep };
     Ok(Answer { one_image, format, on_disconnect })
 }
 

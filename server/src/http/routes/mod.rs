@@ -22,7 +22,7 @@ use super::error::ApiError;
 use crate::store::JobStore;
 
 /// The id in a path. What is no id names no generation.
-fn generation_id(text: &str) -> Result<Uuid, ApiError> {
+pub(super) fn generation_id(text: &str) -> Result<Uuid, ApiError> {
     text.parse().map_err(|_| ApiError::job_not_found())
 }
 
