@@ -7,3 +7,4 @@ mod goldens;
 mod operations;
 mod pictures;
 mod shutdown;
+mod surfaces;
