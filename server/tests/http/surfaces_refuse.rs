@@ -68,13 +68,13 @@ const HUGGING_FACE: &[(&str, u16, &str, &str)] = &[
     (r#"{"steps":0}"#, 422, "out_of_range", "parameters.steps: "),
     (r#"{"scheduler":"GuessScheduler"}"#, 422, "unsupported_value", "parameters.scheduler: "),
     (r#"{"target_size":{"width":9}}"#, 422, "invalid_size", "parameters.target_size.width: "),
-    (r#"{"target_size":[8,8]}"#, 422, "invalid_json_type", "parameters.target_size: "),
+    (r#"{"target_size":[8,8]}"#, 400, "invalid_json_type", "parameters.target_size: "),
     (r#"{"width":9}"#, 422, "invalid_size", "parameters.width: "),
     (r#"{"n":2}"#, 422, "conflicting_parameters", "parameters.n: "),
     (r#"{"model":"words"}"#, 422, "unsupported_value", "parameters.model: "),
     (r#"{"prompt":"one"}"#, 422, "conflicting_parameters", "inputs: "),
     (r#"{"colour":1}"#, 400, "unknown_parameter", "parameters.colour: "),
-    (r#"[]"#, 422, "invalid_json_type", "parameters: "),
+    (r#"[]"#, 400, "invalid_json_type", "parameters: "),
 ];
 
 /// The request for `toy` to Replicate's route: its input, the status, the code, the field.
@@ -91,7 +91,7 @@ const REPLICATE: &[(&str, u16, &str, &str)] = &[
     (r#"{"prompt":"one","output_quality":90}"#, 422, "conflicting_parameters", "input.output_quality"),
     (r#"{"prompt":"one","model":"toy"}"#, 422, "unsupported_value", "input.model"),
     (r#"{"prompt":"one","colour":1}"#, 400, "unknown_parameter", "input.colour"),
-    (r#"[]"#, 422, "invalid_json_type", "input"),
+    (r#"[]"#, 400, "invalid_json_type", "input"),
 ];
 
 async fn post(server: &TestServer, path: &str, body: &str) -> (u16, String, Value) {
@@ -156,7 +156,7 @@ async fn forms_can_be_wrong_too() {
         (&[image, ("prompt", "a"), ("prompt", "b")], "unsupported_value", "prompt"),
         (&[image, ("prompt", "a"), ("steps", "many")], "invalid_type", "steps"),
         (&[image, ("prompt", "a"), ("input_fidelity", "high")], "unsupported_value", "input_fidelity"),
-        (&[image, ("prompt", "a"), ("init_image", "aGk=")], "conflicting_parameters", "init_image"),
+        (&[image, ("prompt", "a"), ("init_image", "aGk=")], "conflicting_parameters", "image"),
         (&[image, ("prompt", "a"), ("mask_where", "white")], "conflicting_parameters", "mask_where"),
         (&[image, ("prompt", "one"), ("model", "toy")], "conflicting_parameters", "image"),
         (&[image, ("prompt", "a"), ("size", "60x64")], "invalid_size", "size"),
@@ -204,6 +204,8 @@ async fn hugging_faces_errors_have_their_status_and_their_words() {
         let (got, _, answer) = post(&server, path, body).await;
         assert_eq!((got, &answer["error_type"]), (status, &json!(kind)), "{path} {body}: {answer}");
     }
+    let (_, _, answer) = post(&server, "/hf/toy", r#"{"inputs":"one","colour":1}"#).await;
+    assert_eq!(answer["error"], "colour: is not a field of this request");
     let empty = server.request(Method::POST, "/hf/words").header("content-type", "image/png").body("");
     assert_eq!(server.answer(empty).await.1["error_type"], "unsupported_image");
 }

@@ -9,8 +9,10 @@ use crate::validate::Validator;
 const PICTURES: [&str; 3] = ["iVBORw0KGgo", "/9j/", "UklGR"];
 
 /// What fields of ours are called in a request.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Words {
+    /// What was found wrong by the reader, which gives fields their whole name.
+    read: Vec<String>,
     /// What `inputs` stands for.
     inputs: Inputs,
     steps: bool,
@@ -27,14 +29,14 @@ enum Inputs {
 impl Words {
     pub(super) fn name_of(&self, field: &str) -> String {
         match field {
+            // The model is named in the path.
+            field if field == "model" || self.read.iter().any(|read| read == field) => field.to_owned(),
             "init_image" if self.inputs == Inputs::Picture => "inputs".to_owned(),
             "prompt" | "class_label" if self.inputs == Inputs::Prompt => "inputs".to_owned(),
             "steps" if self.steps => "parameters.num_inference_steps".to_owned(),
             "sampler" if self.scheduler => "parameters.scheduler".to_owned(),
             "width" | "height" if self.target_size => format!("parameters.target_size.{field}"),
-            // The reader's own errors have their whole name already, and the model is named in the path.
-            "" | "inputs" | "parameters" | "model" => field.to_owned(),
-            field if field.starts_with("parameters.") => field.to_owned(),
+            field if field.starts_with("parameters.") || field == "inputs" => field.to_owned(),
             field => format!("parameters.{field}"),
         }
     }
@@ -54,6 +56,7 @@ pub(super) fn translate(
     let is_picture = request.inputs.as_deref().is_some_and(is_picture);
     let inputs = if is_picture { Inputs::Picture } else { Inputs::Prompt };
     let words = Words {
+        read: errors.iter().map(|error| error.field.clone()).collect(),
         inputs,
         steps: parameters.num_inference_steps.is_some(),
         scheduler: parameters.scheduler.is_some(),

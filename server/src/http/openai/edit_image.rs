@@ -50,10 +50,11 @@ pub async fn edit_image(
     let key = key.map(|key| key.of(&json));
     let (edit, mut errors) = OpenAiEditRequest::read(json).map_err(|error| making::invalid(&app, vec![error]))?;
     let mut request = edit.request;
-    for (field, given) in [("init_image", &request.native.init_image), ("mask_image", &request.native.mask_image)] {
-        if given.is_some() {
-            errors.push(wrong(field, ErrorCode::ConflictingParameters, "is given as image and mask here"));
-        }
+    if request.native.init_image.is_some() {
+        errors.push(wrong("image", ErrorCode::ConflictingParameters, "init_image is given, too"));
+    }
+    if request.native.mask_image.is_some() {
+        errors.push(wrong("mask", ErrorCode::ConflictingParameters, "is the mask here, not mask_image"));
     }
     if edit.image.is_none() && !errors.iter().any(|error| error.field == "image") {
         errors.push(wrong("image", ErrorCode::MissingParameter, "there is no picture to edit"));

@@ -23,12 +23,17 @@ pub(super) enum Version {
     InPath { owner: String, name: String },
 }
 
-/// What fields of ours are called in a request: pairs of our name and theirs, where theirs was used.
+/// What fields of ours are called in a request.
 #[derive(Clone, Debug)]
-pub(super) struct Words(Vec<(&'static str, &'static str)>);
+pub(super) struct Words {
+    /// What was found wrong by the reader, which gives fields their whole name.
+    read: Vec<String>,
+    /// Our name and theirs, where theirs was used.
+    renamed: Vec<(&'static str, &'static str)>,
+}
 
 impl Words {
-    fn of(input: &ReplicateInput) -> Self {
+    fn of(input: &ReplicateInput, errors: &[FieldError]) -> Self {
         let words = [
             (input.num_outputs.is_some(), "n", "num_outputs"),
             (input.num_inference_steps.is_some(), "steps", "num_inference_steps"),
@@ -40,18 +45,20 @@ impl Words {
             (input.output_quality.is_some(), "output.quality", "output_quality"),
             (input.native.class_label.is_none(), "class_label", "prompt"),
         ];
-        Self(words.into_iter().filter(|(used, _, _)| *used).map(|(_, ours, theirs)| (ours, theirs)).collect())
+        Self {
+            read: errors.iter().map(|error| error.field.clone()).collect(),
+            renamed: words.into_iter().filter(|(used, _, _)| *used).map(|(_, ours, theirs)| (ours, theirs)).collect(),
+        }
     }
 
     pub(super) fn name_of(&self, field: &str) -> String {
         if field == "model" {
             return "version".to_owned();
         }
-        // The reader's own errors have their whole name already.
-        if ["", "version", "input", "webhook"].contains(&field) || field.starts_with("input.") {
+        if field == "version" || field.starts_with("input.") || self.read.iter().any(|read| read == field) {
             return field.to_owned();
         }
-        let theirs = self.0.iter().find(|(ours, _)| *ours == field).map_or(field, |(_, theirs)| theirs);
+        let theirs = self.renamed.iter().find(|(ours, _)| *ours == field).map_or(field, |(_, theirs)| theirs);
         format!("input.{theirs}")
     }
 }
@@ -64,7 +71,7 @@ pub(super) fn translate(
     errors: Vec<FieldError>,
 ) -> (Asked, Words) {
     let input = request.input.unwrap_or_default();
-    let words = Words::of(&input);
+    let words = Words::of(&input, &errors);
     let mut translation = Translation { errors };
     let mut native = input.native;
     native.model = translation.model(version, request.version);
