@@ -31,6 +31,19 @@ impl Guidance {
     }
 }
 
+/// Several conditions as one, in the place of the first: `u + Σ wᵢ (cᵢ - u)`; Liu et al. 2022, equation 11. One condition of weight 1
+/// is left as it is.
+pub(crate) fn compose(unconditional: &[f32], first: &mut [f32], others: &[Vec<f32>], weights: &[f32]) {
+    let [weight, weights @ ..] = weights else { return };
+    if others.is_empty() && *weight == 1.0 {
+        return;
+    }
+    for (i, (c, &u)) in first.iter_mut().zip(unconditional).enumerate() {
+        let towards_others: f32 = others.iter().zip(weights).map(|(c, weight)| weight * (c[i] - u)).sum();
+        *c = u + weight * (*c - u) + towards_others;
+    }
+}
+
 /// torch's `std`: unbiased.
 fn standard_deviation(values: &[f32]) -> f64 {
     let n = values.len() as f64;
@@ -41,7 +54,7 @@ fn standard_deviation(values: &[f32]) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::Guidance;
+    use super::{Guidance, compose};
 
     #[test]
     fn guidance_extrapolates_and_rescaling_restores_the_deviation() {
@@ -58,5 +71,18 @@ mod tests {
         let close = |a: [f32; 3], b: [f32; 3]| a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-4);
         assert!(close(guided(3.0, 0.5), [2.1888, -0.3648, -2.9184]));
         assert!(close(guided(3.0, 1.0), [1.3777, -0.2296, -1.8369]));
+    }
+
+    #[test]
+    fn conditions_are_composed_by_their_weights() {
+        let composed = |others: &[Vec<f32>], weights: &[f32]| {
+            let mut first = [1.0, 0.1];
+            compose(&[0.5, 0.7], &mut first, others, weights);
+            first
+        };
+        assert_eq!(composed(&[], &[1.0]), [1.0, 0.1], "not a bit of a single condition changes");
+        assert_eq!(composed(&[], &[0.0]), [0.5, 0.7]);
+        assert_eq!(composed(&[], &[2.0]), [1.5, 0.7 + 2.0 * (0.1 - 0.7)]);
+        assert_eq!(composed(&[vec![0.0, 1.7]], &[1.0, -2.0]), [2.0, 0.7 + (0.1 - 0.7) - 2.0]);
     }
 }

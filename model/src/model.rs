@@ -90,8 +90,8 @@ impl Model {
         Ok(Slot { kind })
     }
 
-    /// Makes the next model call of every slot, all in one call of the network. The slots are of this model and of one tensor size;
-    /// they may differ in everything else. What a slot becomes does not depend on its neighbours.
+    /// Makes the next model call of every slot, all in one call of the network. The slots are of this model, of one tensor size
+    /// and, if they have texts, of as many tokens ([`crate::Cost`] says them); they may differ in everything else. What a slot becomes does not depend on its neighbours.
     ///
     /// The answer has an entry for each slot, in order: an error if its prediction is not finite, if it was done already, or if
     /// the call failed as a whole. A slot that failed cannot go on.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::generator::NoiseSource;
 use crate::picture::Picture;
+use crate::prompt::Prompt;
 use crate::sampler::{SamplerError, SamplerSpec};
 
 /// What the picture shall show.
@@ -13,8 +14,8 @@ pub enum Conditioning {
     /// A label, less than the number of the model's classes.
     Class(u32),
     Text {
-        prompt: String,
-        negative_prompt: String,
+        prompt: Prompt,
+        negative_prompt: Prompt,
     },
 }
 
@@ -58,6 +59,8 @@ pub struct Cost {
     /// Height and width of the tensor that is denoised.
     pub tensor_height: u32,
     pub tensor_width: u32,
+    /// Tokens of the text that each row is conditioned on; 0 without text. Rows of one call have as many.
+    pub context: u32,
 }
 
 /// A request that a model cannot serve.

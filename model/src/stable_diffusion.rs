@@ -3,6 +3,7 @@
 
 mod batch;
 mod blueprint;
+mod chunks;
 mod components;
 mod conditions;
 mod cost;
@@ -86,6 +87,9 @@ impl StableDiffusionPipeline {
         let Some(shape) = slots.first().map(|slot| slot.shape()) else { return Ok((Vec::new(), 1)) };
         if slots.iter().any(|slot| slot.shape() != shape) {
             candle_core::bail!("images of different sizes cannot be stepped together");
+        }
+        if slots.iter().any(|slot| slot.context() != slots[0].context()) {
+            candle_core::bail!("images with texts of different lengths cannot be stepped together");
         }
         let mut batch = Batch::new(shape, slots.iter().map(|slot| slot.rows()).sum());
         slots.iter().for_each(|slot| slot.push(&mut batch));

@@ -25,6 +25,7 @@ const WORDS: &str = r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|
 pub struct Tokenizer {
     inner: tokenizers::Tokenizer,
     length: usize,
+    start: u32,
     end: u32,
     pad: u32,
     vocabulary_size: usize,
@@ -102,8 +103,8 @@ impl Tokenizer {
         added: Vec<AddedToken>,
         length: usize,
     ) -> Result<Self, String> {
-        if length < 2 {
-            return Err(format!("a length of {length} leaves no room for the start and end tokens"));
+        if length < 3 {
+            return Err(format!("a length of {length} leaves no room between the start and end tokens"));
         }
         let message = |error: tokenizers::Error| error.to_string();
         let bpe = BPE::builder()
@@ -132,7 +133,7 @@ impl Tokenizer {
             RobertaProcessing::new((special.end.content.clone(), end_id), (special.start.content.clone(), start_id));
         inner.with_post_processor(Some(ends.trim_offsets(false).add_prefix_space(false)));
         let vocabulary_size = inner.get_vocab(true).values().max().map_or(0, |id| *id as usize + 1);
-        Ok(Self { inner, length, end: end_id, pad: pad_id, vocabulary_size })
+        Ok(Self { inner, length, start: start_id, end: end_id, pad: pad_id, vocabulary_size })
     }
 
     /// How many ids each text becomes.
@@ -155,5 +156,23 @@ impl Tokenizer {
         }
         ids.resize(self.length, self.pad);
         Ok(Tokens { ids, removed })
+    }
+
+    /// The ids of `text` alone, as many as there are.
+    pub fn ids(&self, text: &str) -> Result<Vec<u32>, tokenizers::Error> {
+        Ok(self.inner.encode_fast(text, false)?.get_ids().to_vec())
+    }
+
+    /// The id of a comma that ends a word, if there is one.
+    pub fn comma(&self) -> Option<u32> {
+        self.inner.token_to_id(",</w>")
+    }
+
+    /// `ids`, at most [`Self::length`] less the two that are put around them, as a text encoder takes them.
+    pub fn framed(&self, ids: impl IntoIterator<Item = u32>) -> Tokens {
+        let text = ids.into_iter().take(self.length - 2);
+        let mut ids: Vec<u32> = [self.start].into_iter().chain(text).chain([self.end]).collect();
+        ids.resize(self.length, self.pad);
+        Tokens { ids, removed: 0 }
     }
 }

@@ -8,7 +8,7 @@ use std::thread;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use x0_model::sampler::{SamplerKind, SamplerSpec};
-use x0_model::{Channels, Conditioning, InitImage, Library, ModelKind, Picture, Request};
+use x0_model::{Channels, Conditioning, InitImage, Library, ModelKind, Picture, Prompt, Request};
 
 fn data(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(path)
@@ -188,7 +188,7 @@ fn requests_are_checked_field_by_field() {
     assert_eq!(library.plan("none", &class()).unwrap_err().field, "model");
     assert_eq!(field(request(Conditioning::None)), "class_label");
     assert_eq!(field(request(Conditioning::Class(10))), "class_label");
-    assert_eq!(field(request(Conditioning::Text { prompt: "x".into(), negative_prompt: String::new() })), "prompt");
+    assert_eq!(field(request(Conditioning::Text { prompt: "x".into(), negative_prompt: Prompt::default() })), "prompt");
     assert_eq!(field(Request { guidance_scale: 2.0, ..class() }), "guidance_scale");
     assert_eq!(field(Request { guidance_scale: f64::NAN, ..class() }), "guidance_scale");
     assert_eq!(field(Request { guidance_rescale: 1.5, ..class() }), "guidance_rescale");

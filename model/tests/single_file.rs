@@ -11,7 +11,7 @@ use candle_core::{Device, Tensor};
 use goldens::text_to_image::run;
 use goldens::{Goldens, data, flat, max_difference};
 use x0_model::sampler::SamplerKind;
-use x0_model::{Conditioning, Library, Request};
+use x0_model::{Conditioning, Library, Prompt, Request};
 
 type Tensors = HashMap<String, Tensor>;
 
@@ -58,9 +58,9 @@ fn library(folder: &Path, tensors: &Tensors) -> Library {
 }
 
 fn request(sampler: SamplerKind) -> Request {
-    let prompt = "A red fox in the snow!".to_owned();
+    let prompt = "A red fox in the snow!";
     Request {
-        conditioning: Conditioning::Text { prompt, negative_prompt: String::new() },
+        conditioning: Conditioning::Text { prompt: prompt.into(), negative_prompt: Prompt::default() },
         seed: 3,
         width: 64,
         height: 64,

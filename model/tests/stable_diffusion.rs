@@ -1,4 +1,4 @@
-//! Whole pipelines against diffusers: every case of the test models in `data/{sd15,sd21v,sdxl,inpaint}`, and of `data/pipelines`.
+//! Whole pipelines against diffusers: every case of the test models in `data/{sd15,sd21v,sdxl,inpaint}`, and of `data/{pipelines,prompts}`.
 
 mod goldens;
 
@@ -27,9 +27,19 @@ fn a_network_that_sees_the_mask_makes_diffusers_pictures() {
 #[test]
 fn further_requests_and_variants_make_diffusers_pictures() {
     let mut cases = 0;
-    for variant in TestModel::open_variants() {
+    for variant in TestModel::open_variants("pipelines") {
         cases += variant.cases.len();
         variant.check_all(variant.cases.len(), Tolerance::STRICT);
     }
     assert_eq!(cases, 29);
+}
+
+#[test]
+fn prompts_with_marks_make_the_pictures_of_their_definition() {
+    let mut cases = 0;
+    for model in TestModel::open_variants("prompts") {
+        cases += model.cases.len();
+        model.check_all(model.cases.len(), Tolerance::STRICT);
+    }
+    assert_eq!(cases, 16);
 }

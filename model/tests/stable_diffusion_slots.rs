@@ -8,10 +8,15 @@ use goldens::text_to_image::{TestModel, copy_folder, run};
 use goldens::{Goldens, data, flat, folder};
 use x0_model::autoencoder_tiny::{AutoencoderTiny, AutoencoderTinyConfig};
 use x0_model::sampler::{SamplerKind, SamplerSpec};
-use x0_model::{Conditioning, Library, Model, Picture, PreviewDecoder, Request, Slot};
+use x0_model::{Conditioning, Library, Model, Picture, PreviewDecoder, Prompt, PromptSyntax, Request, Slot};
 
 fn text(prompt: &str) -> Conditioning {
-    Conditioning::Text { prompt: prompt.into(), negative_prompt: String::new() }
+    Conditioning::Text { prompt: prompt.into(), negative_prompt: Prompt::default() }
+}
+
+fn marked(prompt: &str) -> Conditioning {
+    let prompt = Prompt::new(prompt, PromptSyntax::A1111).unwrap();
+    Conditioning::Text { prompt, negative_prompt: Prompt::negative("", PromptSyntax::A1111).unwrap() }
 }
 
 fn request(prompt: &str, sampler: SamplerKind, steps: u32) -> Request {
@@ -52,6 +57,13 @@ fn a_picture_has_the_same_bytes_alone_in_a_batch_and_when_it_joins_late() {
             (request("a red house", SamplerKind::Dpmpp2mSde, 6), 1),
             (request("", SamplerKind::EulerAncestral, 5), 0),
             (Request { guidance_scale: 1.0, ..request("two green hills", SamplerKind::Heun, 3) }, 0),
+            (
+                Request {
+                    conditioning: marked("a (red:1.3) house AND rain :0.5"),
+                    ..request("", SamplerKind::Ddim, 4)
+                },
+                0,
+            ),
         ];
         if name == "sd15" {
             requests.push((tests.request(tests.case("inpaint_4ch"), 0), 0));
@@ -155,6 +167,71 @@ fn texts_that_are_cut_are_warned_of() {
     assert_eq!(warnings(&long, "", 3.0), ["prompt: the last 5 tokens were cut off, since the model takes 77"]);
     assert_eq!(warnings("", &long, 3.0), ["negative_prompt: the last 5 tokens were cut off, since the model takes 77"]);
     assert_eq!(warnings("", &long, 1.0), [""; 0], "without guidance the negative prompt is not used");
+}
+
+#[test]
+fn marks_cost_rows_and_long_texts_tokens() {
+    let library = Library::open(Some(&data("sd15"))).unwrap();
+    let of = |conditioning: Conditioning| Request { conditioning, ..request("", SamplerKind::Ddim, 4) };
+    let cost = |conditioning| library.plan("model", &of(conditioning)).unwrap();
+    let long = "a ".repeat(80);
+    for (conditioning, rows, context) in [
+        (text(&long), 2, 77),
+        (marked("a"), 2, 77),
+        (marked(&long), 2, 154),
+        (marked("a BREAK b BREAK c"), 2, 231),
+        (marked("a AND b AND c"), 4, 77),
+        (marked(&"a ".repeat(75 * 16 + 7)), 2, 77 * 16),
+    ] {
+        let cost = cost(conditioning.clone());
+        assert_eq!((cost.rows, cost.context), (rows, context), "{conditioning:?}");
+    }
+    let composed = Request { guidance_scale: 1.0, ..of(marked("a AND b")) };
+    assert_eq!(
+        library.plan("model", &composed).unwrap().rows,
+        3,
+        "the unconditional row is needed without guidance, too"
+    );
+
+    let warnings = |prompt: &str| library.warnings("model", &of(marked(prompt)));
+    assert_eq!(warnings(&long), [""; 0], "nothing of a long text is lost");
+    let too_long = "a ".repeat(75 * 16 + 7);
+    assert_eq!(warnings(&too_long), ["prompt: the last 7 tokens were cut off, since 16 chunks of 77 are taken"]);
+    assert_eq!(warnings("(a:9)"), ["prompt: weights beyond 4 or -4 were taken as these"]);
+}
+
+#[test]
+fn a_prompt_without_marks_is_the_same_in_both_syntaxes() {
+    for name in ["sd15", "sdxl"] {
+        let model = &TestModel::open(name).model;
+        let plain = request("a red house, at dusk", SamplerKind::Ddim, 2);
+        let other = Request { conditioning: marked("a red house, at dusk"), ..plain.clone() };
+        assert!(alone(model, &plain, 0) == alone(model, &other, 0), "{name}");
+        let weighted = Request { conditioning: marked("a (red:1.3) house, at dusk"), ..plain.clone() };
+        assert!(alone(model, &plain, 0) != alone(model, &weighted, 0), "{name}");
+    }
+}
+
+#[test]
+fn weights_that_cancel_each_other_do_not_explode() {
+    let model = &TestModel::open("sd15").model;
+    // Whatever the weights: the text's mean is restored within bounds, or not at all.
+    for prompt in ["(a:-1)", "(a b c d e f g h:-4)", "(a:-0.5) (b:-0.5)", "(a:0)"] {
+        let mut slot =
+            model.begin(&Request { conditioning: marked(prompt), ..request("", SamplerKind::Ddim, 2) }, 0).unwrap();
+        run(model, &mut slot);
+        assert!(slot.sample().iter().all(|value| value.is_finite()), "{prompt}");
+    }
+}
+
+#[test]
+fn texts_of_different_lengths_do_not_share_a_call() {
+    let model = &TestModel::open("sd15").model;
+    let of = |conditioning| Request { conditioning, ..request("", SamplerKind::Ddim, 1) };
+    let (mut short, mut long) =
+        (model.begin(&of(marked("a")), 0).unwrap(), model.begin(&of(marked("a BREAK b")), 0).unwrap());
+    let reports = model.step(&mut [&mut short, &mut long]);
+    assert!(reports.iter().all(Result::is_err));
 }
 
 #[test]

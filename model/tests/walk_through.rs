@@ -13,7 +13,7 @@ use x0_model::sampler::{Sampler, SamplerKind, SamplerState};
 use x0_model::schedule::SchedulerConfig;
 use x0_model::tokenizer::Tokenizer;
 use x0_model::unet_2d_condition::{Condition, ConditionInputs, UNet2DConditionConfig, UNet2DConditionModel};
-use x0_model::{Channels, Conditioning, Picture, Request};
+use x0_model::{Channels, Conditioning, Picture, Prompt, Request};
 
 const PROMPT: &str = "Acrylic palette knife painting of a flower";
 const STEPS: usize = 30;
@@ -92,7 +92,7 @@ fn the_walk_ends_at_the_same_picture() {
     // The library walks the same way.
     let model = &TestModel::open("sd15").model;
     let request = Request {
-        conditioning: Conditioning::Text { prompt: PROMPT.into(), negative_prompt: String::new() },
+        conditioning: Conditioning::Text { prompt: PROMPT.into(), negative_prompt: Prompt::default() },
         seed: SEED,
         width: 64,
         height: 64,

@@ -27,8 +27,8 @@ pub use model::{
     Model, ModelDefaults, ModelKind, ModelList, ModelSize, Sampler, SamplerList, SamplerOption, SamplerOptionKind,
 };
 pub use names::{
-    ImageFormat, MaskWhere, Named, NoiseSchedule, NoiseSource, OnDisconnect, PreviewDecoder, Priority, State,
-    TimestepSpacing,
+    ImageFormat, MaskWhere, Named, NoiseSchedule, NoiseSource, OnDisconnect, PreviewDecoder, Priority, PromptSyntax,
+    State, TimestepSpacing,
 };
 pub use openai::{
     OpenAiBackground, OpenAiCompleted, OpenAiEditForm, OpenAiEditRequest, OpenAiError, OpenAiEvent, OpenAiFailed,

@@ -123,6 +123,18 @@ named! {
 }
 
 named! {
+    /// How `prompt` and `negative_prompt` are read.
+    PromptSyntax {
+        /// Every character is text. What is beyond the length of the model's text encoder is cut off, with a warning.
+        Plain = "plain",
+        /// As AUTOMATIC1111 reads them: `(word)` and `(word:1.3)` for more weight, `[word]` for less, `\(` for the character, `BREAK` between
+        /// parts that are encoded apart, `one AND two :0.5` for conditions that are composed. Long text is encoded in chunks.
+        /// `[from:to:when]` and `[one|another]` are refused.
+        A1111 = "a1111",
+    }
+}
+
+named! {
     /// Which of the training's timesteps are visited (Lin et al. 2023, table 2).
     TimestepSpacing {
         Linspace = "linspace",

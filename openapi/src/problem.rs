@@ -105,6 +105,8 @@ named! {
         PromptTooLong = "prompt_too_long",
         /// 422: the prompt has control characters.
         InvalidPrompt = "invalid_prompt",
+        /// 422: the prompt has marks that are not supported, or too many of them.
+        InvalidPromptSyntax = "invalid_prompt_syntax",
         /// 422: an image that is not base64.
         InvalidBase64 = "invalid_base64",
         /// 422: an image in a format that this server does not read.

@@ -6,7 +6,8 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::names::{
-    ImageFormat, NoiseSchedule, NoiseSource, OnDisconnect, PreviewDecoder, Priority, State, TimestepSpacing,
+    ImageFormat, NoiseSchedule, NoiseSource, OnDisconnect, PreviewDecoder, Priority, PromptSyntax, State,
+    TimestepSpacing,
 };
 use crate::problem::ErrorCode;
 use crate::seed::Seed;
@@ -96,6 +97,9 @@ pub struct ResolvedRequest {
     pub prompt: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub negative_prompt: Option<String>,
+    /// Absent where it is `plain`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prompt_syntax: Option<PromptSyntax>,
     /// The class's name, as the model spells it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(example = "sneaker")]

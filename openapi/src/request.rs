@@ -5,7 +5,8 @@ use utoipa::ToSchema;
 
 use crate::json::{Fields, Json};
 use crate::names::{
-    ImageFormat, MaskWhere, NoiseSchedule, NoiseSource, OnDisconnect, PreviewDecoder, Priority, TimestepSpacing,
+    ImageFormat, MaskWhere, NoiseSchedule, NoiseSource, OnDisconnect, PreviewDecoder, Priority, PromptSyntax,
+    TimestepSpacing,
 };
 use crate::problem::FieldError;
 use crate::seed::Seed;
@@ -30,6 +31,9 @@ pub struct GenerationRequest {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(max_length = 8192)]
     pub negative_prompt: Option<String>,
+    /// How the prompts are read. Default: `plain`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prompt_syntax: Option<PromptSyntax>,
     /// What a class-conditional model shall show: the class's index or its name, in any case.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub class_label: Option<ClassLabel>,
@@ -177,6 +181,7 @@ impl GenerationRequest {
             model: fields.text("model"),
             prompt: fields.text("prompt"),
             negative_prompt: fields.text("negative_prompt"),
+            prompt_syntax: fields.choice("prompt_syntax"),
             class_label: fields.class_label("class_label"),
             n: fields.integer("n"),
             seed: fields.seed("seed"),

@@ -20,6 +20,7 @@ fn resolved(n: u32) -> ResolvedRequest {
         model: "toy".to_owned(),
         prompt: None,
         negative_prompt: None,
+        prompt_syntax: None,
         class_label: None,
         n,
         seed: Seed(7),
@@ -60,7 +61,7 @@ pub(crate) fn order(n: u32) -> Order {
         clip_skip: None,
         init: None,
     };
-    let cost = Cost { calls: STEPS, rows: 1, tensor_height: SIDE, tensor_width: SIDE };
+    let cost = Cost { calls: STEPS, rows: 1, tensor_height: SIDE, tensor_width: SIDE, context: 0 };
     Order::new(Work::new("toy", request, None), cost, resolved(n), Vec::new())
 }
 

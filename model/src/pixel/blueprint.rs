@@ -104,6 +104,7 @@ impl PixelBlueprint {
             rows: rows.count() as u32,
             tensor_height: self.shape.height as u32,
             tensor_width: self.shape.width as u32,
+            context: 0,
         })
     }
 

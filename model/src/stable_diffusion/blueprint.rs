@@ -1,5 +1,6 @@
 //! What the configurations of a Stable Diffusion model say, and which requests it can serve.
 
+use super::chunks::{MAX_CHUNKS, TokenizedText};
 use super::components::{Components, Kind, Networks};
 use super::conditions::{ConditionSpec, NegativePrompt};
 use super::cost::{Budget, Needs};
@@ -8,7 +9,6 @@ use super::maps::LatentShape;
 use super::preview::best;
 use super::source::Source;
 use super::start::{Mask, MaskedPicture, StartFrom, picture_in_size};
-use super::text::Prompt;
 use crate::error::LoadError;
 use crate::folder::Folder;
 use crate::info::{ModelInfo, ModelKind, SizeRule};
@@ -16,6 +16,7 @@ use crate::library::Index;
 use crate::library::defaults::defaults;
 use crate::library::description::Description;
 use crate::model::PreviewDecoder;
+use crate::prompt::{MAX_WEIGHT, Prompt, PromptSyntax};
 use crate::request::{Conditioning, Cost, InitImage, Request, RequestError};
 use crate::sampler::Sampler;
 
@@ -134,9 +135,10 @@ impl StableDiffusionBlueprint {
         let Parsed { sampler, condition, codec, .. } = self.parse(request)?;
         Ok(Cost {
             calls: sampler.calls() as u32,
-            rows: if condition.negative_prompt.is_some() { 2 } else { 1 },
+            rows: condition.rows() as u32,
             tensor_height: codec.shape.height as u32,
             tensor_width: codec.shape.width as u32,
+            context: (condition.chunks() * self.chunk_length()) as u32,
         })
     }
 
@@ -156,15 +158,24 @@ impl StableDiffusionBlueprint {
     /// What a user should know about how a request is served.
     pub(crate) fn warnings(&self, request: &Request) -> Vec<String> {
         let Conditioning::Text { prompt, negative_prompt } = &request.conditioning else { return Vec::new() };
-        let warning = |(name, text): (&str, &String)| {
-            let prompt = Prompt::new(text, &self.components.text_encoders).ok()?;
-            let (removed, length) = (prompt.removed(), self.components.text_encoders[0].tokenizer.length());
-            (removed > 0)
-                .then(|| format!("{name}: the last {removed} tokens were cut off, since the model takes {length}"))
-        };
         let texts = [("prompt", prompt), ("negative_prompt", negative_prompt)];
-        let seen = if self.is_guided(request) { &texts[..] } else { &texts[..1] };
-        seen.iter().copied().filter_map(warning).collect()
+        let seen = if self.is_guided(request, prompt) { &texts[..] } else { &texts[..1] };
+        seen.iter().flat_map(|(name, prompt)| self.warnings_of(name, prompt)).collect()
+    }
+
+    fn warnings_of(&self, name: &str, prompt: &Prompt) -> Vec<String> {
+        let texts = TokenizedText::all(prompt, &self.components.text_encoders).unwrap_or_default();
+        let removed: usize = texts.iter().map(|text| text.removed).sum();
+        let length = self.chunk_length();
+        let taken = match prompt.syntax() {
+            PromptSyntax::Plain => format!("the model takes {length}"),
+            PromptSyntax::A1111 => format!("{MAX_CHUNKS} chunks of {length} are taken"),
+        };
+        let cut = (removed > 0).then(|| format!("{name}: the last {removed} tokens were cut off, since {taken}"));
+        let bounded = prompt
+            .reaches_max_weight()
+            .then(|| format!("{name}: weights beyond {MAX_WEIGHT} or -{MAX_WEIGHT} were taken as these"));
+        cut.into_iter().chain(bounded).collect()
     }
 
     /// Parses a request that this model can serve.
@@ -181,7 +192,8 @@ impl StableDiffusionBlueprint {
             return refuse("sampler", "this sampler takes its variance from the model, which predicts none".into());
         }
         let shape = self.latent_shape(request);
-        let needs = Needs::of(&self.components, shape, condition.negative_prompt.is_some());
+        let tokens = condition.chunks() * self.chunk_length();
+        let needs = Needs::of(&self.components, shape, condition.rows() as u64, tokens as u64);
         let tiled = self.budget.must_tile(&needs);
         self.budget.admit(&needs, tiled)?;
         Ok(Parsed { mode, sampler, condition, codec: Codec { kind: self.components.kind, shape, tiled } })
@@ -243,9 +255,14 @@ impl StableDiffusionBlueprint {
         }
     }
 
-    /// Networks that take the guidance scale as an input need no second row.
-    fn is_guided(&self, request: &Request) -> bool {
-        request.guidance_scale > 1.0 && self.components.unet.time_cond_proj_dim().is_none()
+    /// Tokens that the text encoders take at once.
+    fn chunk_length(&self) -> usize {
+        self.components.text_encoders[0].tokenizer.length()
+    }
+
+    /// Networks that take the guidance scale as an input need no second row. Composed prompts need one always.
+    fn is_guided(&self, request: &Request, prompt: &Prompt) -> bool {
+        (request.guidance_scale > 1.0 || prompt.is_composed()) && self.components.unet.time_cond_proj_dim().is_none()
     }
 
     fn condition(&self, request: &Request) -> Result<ConditionSpec, RequestError> {
@@ -254,17 +271,36 @@ impl StableDiffusionBlueprint {
             Conditioning::Class(_) => return refuse("class_label", format!("{} has no classes", self.info.name)),
             Conditioning::None => return refuse("prompt", format!("{} needs a prompt", self.info.name)),
         };
-        let tokens = |text: &str| Prompt::new(text, &self.components.text_encoders);
-        let negative_prompt = if self.is_guided(request) {
-            let prompt = tokens(negative_prompt).map_err(|error| RequestError { field: "negative_prompt", ..error })?;
-            Some(NegativePrompt { prompt, is_empty: negative_prompt.is_empty() })
-        } else {
-            None
+        let guided = self.is_guided(request, prompt);
+        if prompt.is_composed() && !guided {
+            let name = &self.info.name;
+            return refuse("prompt", format!("{name} takes the guidance scale as an input: it cannot compose prompts"));
+        }
+        let encoders = &self.components.text_encoders;
+        let tokenized = |field, prompt: &Prompt| {
+            TokenizedText::all(prompt, encoders).map_err(|error| RequestError { field, message: error.to_string() })
         };
+        let mut texts = tokenized("prompt", prompt)?;
+        let negative = if guided { tokenized("negative_prompt", negative_prompt)?.pop() } else { None };
+        texts.extend(negative);
+        let longest = texts.iter().map(|text| text.chunks.len()).max().unwrap_or(0);
+        texts.iter_mut().for_each(|text| text.pad(longest, encoders));
+
+        let clip_skip = request.clip_skip.unwrap_or(0) as usize;
+        let negative = if guided { texts.pop() } else { None };
+        let negative_prompt = negative.map(|text| NegativePrompt {
+            prompt: text,
+            is_empty: negative_prompt.text().is_empty(),
+            // diffusers skips no layers for it, AUTOMATIC1111 does.
+            clip_skip: match prompt.syntax() {
+                PromptSyntax::Plain => 0,
+                PromptSyntax::A1111 => clip_skip,
+            },
+        });
         Ok(ConditionSpec {
-            prompt: tokens(prompt)?,
+            prompt: texts,
             negative_prompt,
-            clip_skip: request.clip_skip.unwrap_or(0) as usize,
+            clip_skip,
             width: request.width,
             height: request.height,
             guidance_scale: request.guidance_scale,

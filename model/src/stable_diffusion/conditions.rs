@@ -4,8 +4,9 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use candle_core::{Device, Result, Tensor};
 
+use super::chunks::TokenizedText;
 use super::components::{Kind, Networks};
-use super::text::{Embedding, EmbeddingCache, Prompt};
+use super::text::{Embedding, EmbeddingCache};
 use crate::unet_2d_condition::{Condition, ConditionInputs, TextTime};
 
 /// What diffusers tells the refiner unless a request says otherwise.
@@ -16,17 +17,21 @@ const NEGATIVE_AESTHETIC_SCORE: f32 = 2.5;
 #[derive(Clone, Debug)]
 pub(super) enum Conditions {
     One(Arc<Condition>),
-    /// Two rows, the negative one first.
     Guided {
+        /// Its row is the first.
         negative: Arc<Condition>,
-        positive: Arc<Condition>,
+        /// There is at least one.
+        positive: Vec<Arc<Condition>>,
+        /// One for each of them.
+        weights: Vec<f32>,
     },
 }
 
 /// What the conditions of an image follow from.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct ConditionSpec {
-    pub(super) prompt: Prompt,
+    /// One, or several that are composed; all texts have as many chunks.
+    pub(super) prompt: Vec<TokenizedText>,
     /// Of an image that is guided; no text at all is not always the empty text.
     pub(super) negative_prompt: Option<NegativePrompt>,
     pub(super) clip_skip: usize,
@@ -38,8 +43,9 @@ pub(super) struct ConditionSpec {
 
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct NegativePrompt {
-    pub(super) prompt: Prompt,
+    pub(super) prompt: TokenizedText,
     pub(super) is_empty: bool,
+    pub(super) clip_skip: usize,
 }
 
 /// The conditions of the images that are being made: images of one request share them. Keys and values of all
@@ -53,67 +59,89 @@ pub(super) struct ConditionCache {
 #[derive(Debug)]
 struct Alive {
     spec: ConditionSpec,
-    positive: Weak<Condition>,
+    positive: Vec<Weak<Condition>>,
     /// Never upgrades when there is none.
     negative: Weak<Condition>,
+}
+
+impl ConditionSpec {
+    /// Rows of a network call.
+    pub(super) fn rows(&self) -> usize {
+        self.prompt.len() + usize::from(self.negative_prompt.is_some())
+    }
+
+    /// Chunks of each row's text.
+    pub(super) fn chunks(&self) -> usize {
+        self.prompt.first().map_or(0, |text| text.chunks.len())
+    }
 }
 
 impl Conditions {
     /// In the order of the rows.
     pub(super) fn rows(&self) -> impl Iterator<Item = &Arc<Condition>> {
-        let (first, second) = match self {
-            Self::One(condition) => (condition, None),
-            Self::Guided { negative, positive } => (negative, Some(positive)),
+        let (first, others) = match self {
+            Self::One(condition) => (condition, [].as_slice()),
+            Self::Guided { negative, positive, .. } => (negative, positive.as_slice()),
         };
-        std::iter::once(first).chain(second)
+        std::iter::once(first).chain(others)
     }
 }
 
 impl ConditionCache {
     pub(super) fn get(&self, networks: &Networks, kind: Kind, spec: &ConditionSpec) -> Result<Conditions> {
         let mut alive = self.alive.lock().unwrap_or_else(PoisonError::into_inner);
-        alive.retain(|entry| entry.positive.strong_count() > 0);
+        alive.retain(|entry| entry.positive.iter().all(|positive| positive.strong_count() > 0));
         if let Some(conditions) = alive.iter().filter(|entry| entry.spec == *spec).find_map(Alive::upgrade) {
             return Ok(conditions);
         }
         let conditions = self.make(networks, kind, spec)?;
         let (positive, negative) = match &conditions {
-            Conditions::One(positive) => (positive, Weak::new()),
-            Conditions::Guided { negative, positive } => (positive, Arc::downgrade(negative)),
+            Conditions::One(positive) => (vec![Arc::downgrade(positive)], Weak::new()),
+            Conditions::Guided { negative, positive, .. } => {
+                (positive.iter().map(Arc::downgrade).collect(), Arc::downgrade(negative))
+            }
         };
-        alive.push(Alive { spec: spec.clone(), positive: Arc::downgrade(positive), negative });
+        alive.push(Alive { spec: spec.clone(), positive, negative });
         Ok(conditions)
     }
 
     fn make(&self, networks: &Networks, kind: Kind, spec: &ConditionSpec) -> Result<Conditions> {
-        let positive = self.embeddings.get(networks, kind, &spec.prompt, spec.clip_skip)?;
+        let embedding = |text: &TokenizedText, clip_skip| self.embeddings.get(networks, kind, &text.chunks, clip_skip);
         let condition = |embedding: &Embedding, score| prepare(networks, kind, spec, embedding, score).map(Arc::new);
-        let Some(NegativePrompt { prompt, is_empty }) = &spec.negative_prompt else {
-            return Ok(Conditions::One(condition(&positive, AESTHETIC_SCORE)?));
+        let Some((first, others)) = spec.prompt.split_first() else { candle_core::bail!("there is no prompt") };
+        let first = embedding(first, spec.clip_skip)?;
+        let positive = condition(&first, AESTHETIC_SCORE)?;
+        let Some(NegativePrompt { prompt, is_empty, clip_skip }) = &spec.negative_prompt else {
+            return Ok(Conditions::One(positive));
         };
         let zeros = matches!(kind, Kind::StableDiffusionXl { force_zeros_for_empty_prompt: true, .. });
         let negative = if *is_empty && zeros {
             Arc::new(Embedding {
-                states: positive.states.zeros_like()?,
-                pooled: positive.pooled.as_ref().map(Tensor::zeros_like).transpose()?,
+                states: first.states.zeros_like()?,
+                pooled: first.pooled.as_ref().map(Tensor::zeros_like).transpose()?,
             })
         } else {
-            // No layers are skipped for the negative prompt.
-            self.embeddings.get(networks, kind, prompt, 0)?
+            embedding(prompt, *clip_skip)?
         };
+        let others = others.iter().map(|text| condition(&*embedding(text, spec.clip_skip)?, AESTHETIC_SCORE));
         Ok(Conditions::Guided {
             negative: condition(&negative, NEGATIVE_AESTHETIC_SCORE)?,
-            positive: condition(&positive, AESTHETIC_SCORE)?,
+            positive: std::iter::once(Ok(positive)).chain(others).collect::<Result<_>>()?,
+            weights: spec.prompt.iter().map(|text| text.weight).collect(),
         })
     }
 }
 
 impl Alive {
     fn upgrade(&self) -> Option<Conditions> {
-        let positive = self.positive.upgrade()?;
+        let mut positive = self.positive.iter().map(Weak::upgrade).collect::<Option<Vec<_>>>()?;
         match &self.spec.negative_prompt {
-            None => Some(Conditions::One(positive)),
-            Some(_) => Some(Conditions::Guided { negative: self.negative.upgrade()?, positive }),
+            None => positive.pop().map(Conditions::One),
+            Some(_) => Some(Conditions::Guided {
+                negative: self.negative.upgrade()?,
+                positive,
+                weights: self.spec.prompt.iter().map(|text| text.weight).collect(),
+            }),
         }
     }
 }

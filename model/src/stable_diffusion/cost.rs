@@ -82,10 +82,9 @@ impl Budget {
 }
 
 impl Needs {
-    pub(super) fn of(components: &Components, shape: LatentShape, guided: bool) -> Self {
-        let rows = if guided { 2 } else { 1 };
+    /// Of an image with so many rows in a network call, each conditioned on so many tokens.
+    pub(super) fn of(components: &Components, shape: LatentShape, rows: u64, tokens: u64) -> Self {
         let bytes = |floats: u64| (floats as f64 * FLOAT as f64 * MARGIN) as u64;
-        let tokens = components.text_encoders[0].tokenizer.length() as u64;
         let (height, width) = (shape.height as u64, shape.width as u64);
         let in_unet = unet_transformed(&components.unet, shape);
         let (decode, decode_tiled, transformed) = match &components.vae {

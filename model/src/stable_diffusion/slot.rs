@@ -7,7 +7,7 @@ use super::maps::LatentShape;
 use super::start::{Kept, Start};
 use crate::error::StepError;
 use crate::generator::Generator;
-use crate::guidance::Guidance;
+use crate::guidance::{Guidance, compose};
 use crate::layout::push_channel_first;
 use crate::model::StepReport;
 use crate::sampler::{SamplerError, SamplerState};
@@ -24,7 +24,7 @@ pub(crate) struct StableDiffusionSlot {
     input: Option<Vec<f32>>,
     kept: Option<Kept>,
     /// What the network said about each row in the last step; kept for its memory.
-    outputs: [Vec<f32>; 2],
+    outputs: Vec<Vec<f32>>,
 }
 
 impl StableDiffusionSlot {
@@ -36,7 +36,8 @@ impl StableDiffusionSlot {
         codec: Codec,
     ) -> Self {
         let Start { state, input, kept } = start;
-        Self { state, generator, conditions, guidance, codec, input, kept, outputs: [Vec::new(), Vec::new()] }
+        let outputs = vec![Vec::new(); conditions.rows().count()];
+        Self { state, generator, conditions, guidance, codec, input, kept, outputs }
     }
 
     pub(crate) fn state(&self) -> &SamplerState {
@@ -53,7 +54,12 @@ impl StableDiffusionSlot {
 
     /// How many rows of a network call this image takes.
     pub(super) fn rows(&self) -> usize {
-        self.conditions.rows().count()
+        self.outputs.len()
+    }
+
+    /// How many tokens of text each of its rows is conditioned on.
+    pub(super) fn context(&self) -> usize {
+        self.conditions.rows().next().map_or(0, |condition| condition.tokens())
     }
 
     /// The clean sample as the last step predicted it, with the part of the picture that is kept.
@@ -78,18 +84,20 @@ impl StableDiffusionSlot {
     pub(super) fn advance<'a>(&mut self, rows: &mut impl Iterator<Item = &'a [f32]>) -> Result<StepReport, StepError> {
         let call = self.state.sampler().next_call().ok_or(SamplerError::Finished)?;
         let shape = self.codec.shape;
-        for (output, row) in self.outputs.iter_mut().zip(rows.take(self.conditions.rows().count())) {
+        let count = self.outputs.len();
+        for (output, row) in self.outputs.iter_mut().zip(rows.take(count)) {
             output.clear();
             push_channel_first(row, row.len() / shape.area(), output);
         }
-        let [first, second] = &mut self.outputs;
-        let output = match self.conditions {
-            Conditions::One(_) => first,
-            Conditions::Guided { .. } => {
-                // Beyond the prediction lies a variance, in some models; it is that of the conditional row.
-                self.guidance.apply(&first[..shape.len()], &mut second[..shape.len()]);
-                second
+        let output = match (&self.conditions, self.outputs.as_mut_slice()) {
+            (Conditions::Guided { weights, .. }, [negative, positive, others @ ..]) => {
+                // Beyond the prediction lies a variance, in some models; it is that of the first conditional row.
+                let (negative, predicted) = (&negative[..shape.len()], &mut positive[..shape.len()]);
+                compose(negative, predicted, others, weights);
+                self.guidance.apply(negative, predicted);
+                positive
             }
+            (Conditions::One(_) | Conditions::Guided { .. }, outputs) => &mut outputs[0],
         };
         if !output.iter().all(|value| value.is_finite()) {
             return Err(StepError::NotFinite { step: self.state.sampler().position() as u32 + 1 });

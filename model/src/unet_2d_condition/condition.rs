@@ -16,6 +16,13 @@ pub struct Condition {
     pub(super) guidance: Option<Tensor>,
 }
 
+impl Condition {
+    /// How many tokens of text it is made from; those of one network call have as many.
+    pub fn tokens(&self) -> usize {
+        self.keys_values.first().map_or(0, |first| first.keys.dims().get(1).copied().unwrap_or(0))
+    }
+}
+
 /// What a condition is made from.
 #[derive(Clone, Copy, Debug)]
 pub struct ConditionInputs<'a> {

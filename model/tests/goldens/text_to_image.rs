@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde_json::Value;
 use x0_model::sampler::{NoiseSchedule, SamplerKind, SamplerSpec, TimestepSpacing};
-use x0_model::{Channels, Conditioning, InitImage, Library, Model, Picture, Request, Slot};
+use x0_model::{Channels, Conditioning, InitImage, Library, Model, Picture, Prompt, PromptSyntax, Request, Slot};
 
 use super::{Goldens, data, flat, max_difference, row};
 
@@ -35,6 +35,8 @@ pub struct Case {
     timestep_spacing: Option<TimestepSpacing>,
     prompt: String,
     negative_prompt: Option<String>,
+    #[serde(default)]
+    prompt_syntax: String,
     steps: u32,
     guidance_scale: f64,
     #[serde(default)]
@@ -89,9 +91,9 @@ impl TestModel {
         Self { folder: folder.to_owned(), model, cases, goldens: Goldens::open(&folder.join("cases.safetensors")) }
     }
 
-    /// The further cases in `data/pipelines`, by the variant of a model that they are for.
-    pub fn open_variants() -> Vec<Self> {
-        let folder = data("pipelines");
+    /// The cases in a folder that are for other folders' models, by the variant of a model that they are for.
+    pub fn open_variants(folder: &str) -> Vec<Self> {
+        let folder = data(folder);
         let mut variants: Vec<Vec<Case>> = Vec::new();
         for case in read_cases(&folder) {
             match variants.iter_mut().find(|cases| cases[0].is_for_the_model_of(&case)) {
@@ -119,11 +121,15 @@ impl TestModel {
             Some("karras") => NoiseSchedule::Karras,
             _ => NoiseSchedule::Default,
         };
+        let syntax = match case.prompt_syntax.as_str() {
+            "a1111" => PromptSyntax::A1111,
+            _ => PromptSyntax::Plain,
+        };
         let picture = |name: &String| Arc::new(read_png(&self.folder.join(name)));
         Request {
             conditioning: Conditioning::Text {
-                prompt: case.prompt.clone(),
-                negative_prompt: case.negative_prompt.clone().unwrap_or_default(),
+                prompt: Prompt::new(case.prompt.as_str(), syntax).unwrap(),
+                negative_prompt: Prompt::negative(case.negative_prompt.as_deref().unwrap_or_default(), syntax).unwrap(),
             },
             seed: case.seeds[image],
             width: case.width,

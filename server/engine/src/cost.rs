@@ -211,7 +211,7 @@ mod tests {
     use super::*;
 
     fn key(side: u32) -> BatchKey {
-        BatchKey { model: "m".into(), height: side, width: side }
+        BatchKey { model: "m".into(), height: side, width: side, context: 0 }
     }
 
     fn learned(points: &[(u32, f64)]) -> CostCurve {

@@ -19,6 +19,8 @@ pub struct BatchKey {
     /// Height and width of the tensor that is denoised, in its own units (latent cells or pixels).
     pub height: u32,
     pub width: u32,
+    /// Tokens of the text that each row is conditioned on.
+    pub context: u32,
 }
 
 /// How urgent the client says a job is.
@@ -40,7 +42,7 @@ pub struct Job<W> {
     pub images: NonZeroU32,
     /// Model calls that each image needs.
     pub steps: NonZeroU32,
-    /// Rows that each image takes in a model call: 1, or 2 under classifier-free guidance.
+    /// Rows that each image takes in a model call: 1, 2 under classifier-free guidance, more for composed prompts.
     pub rows: NonZeroU32,
     /// A preview is made after every so many steps; `None` for no previews.
     pub preview_every: Option<NonZeroU32>,

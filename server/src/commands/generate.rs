@@ -12,8 +12,8 @@ use uuid::Uuid;
 use x0_engine::Job;
 use x0_model::{Library, Model, Picture, Slot, StepError};
 use x0_openapi::{
-    ClassLabel, FieldError, GenerationRequest, ImageFormat, Named, NoiseSchedule, NoiseSource, OnDisconnect, Seed,
-    TimestepSpacing,
+    ClassLabel, FieldError, GenerationRequest, ImageFormat, Named, NoiseSchedule, NoiseSource, OnDisconnect,
+    PromptSyntax, Seed, TimestepSpacing,
 };
 
 use super::{CommandError, print, remark};
@@ -35,6 +35,9 @@ pub struct Generate {
     /// What a text-to-image model shall stay away from
     #[arg(long, value_name = "TEXT")]
     negative_prompt: Option<String>,
+    /// How the prompts are read: plain, or a1111 for (word:1.3), [word], BREAK and AND [default: plain]
+    #[arg(long, value_name = "NAME", value_parser = word::<PromptSyntax>)]
+    prompt_syntax: Option<PromptSyntax>,
     /// The file to write: .png, .jpg or .webp; of several images, each gets its number before the dot [default: MODEL-SEED.png]
     #[arg(long, short, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -128,6 +131,7 @@ impl Generate {
             model: self.model.clone(),
             prompt: self.prompt.clone(),
             negative_prompt: self.negative_prompt.clone(),
+            prompt_syntax: self.prompt_syntax,
             class_label: self.class.as_ref().map(class),
             n: Some(self.n),
             seed: self.seed.map(Seed),

@@ -171,6 +171,7 @@ fn status(code: ErrorCode) -> StatusCode {
         | E::EmptyPrompt
         | E::PromptTooLong
         | E::InvalidPrompt
+        | E::InvalidPromptSyntax
         | E::InvalidBase64
         | E::UnsupportedImage
         | E::CorruptImage

@@ -1,7 +1,8 @@
 //! What the picture shall show, by what the model takes.
 
-use x0_model::{Conditioning, ModelInfo, ModelKind};
-use x0_openapi::{ClassLabel, ErrorCode, GenerationRequest};
+use x0_model::prompt::PromptError;
+use x0_model::{Conditioning, ModelInfo, ModelKind, Prompt};
+use x0_openapi::{ClassLabel, ErrorCode, GenerationRequest, PromptSyntax};
 
 use super::Limits;
 use super::checks::{Checks, quoted};
@@ -27,14 +28,17 @@ pub(super) fn condition(
         ModelKind::TextToImage => {
             let why = format!("{name} takes a prompt, not a class_label");
             checks.refuse("class_label", request.class_label.as_ref(), &why);
-            let prompt = text(checks, "prompt", request.prompt.as_deref().unwrap_or_default(), limits);
+            let syntax = prompt_syntax_of(request.prompt_syntax.unwrap_or(PromptSyntax::Plain));
+            let prompt = request.prompt.as_deref().unwrap_or_default();
+            let prompt = text(checks, "prompt", prompt, limits, |text| Prompt::new(text, syntax));
             // The empty string is a prompt, as in diffusers: a picture of nothing in particular. Spaces alone are a mistake.
             if request.prompt.as_deref().is_none_or(|prompt| !prompt.is_empty() && prompt.trim().is_empty()) {
                 checks.fail("prompt", ErrorCode::EmptyPrompt, format!("{name} needs a prompt"));
             }
             let negative = request.negative_prompt.as_deref().unwrap_or_default();
-            let negative_prompt = text(checks, "negative_prompt", negative, limits);
-            Some(Conditioning::Text { prompt, negative_prompt })
+            let negative_prompt =
+                text(checks, "negative_prompt", negative, limits, |text| Prompt::negative(text, syntax));
+            Some(Conditioning::Text { prompt: prompt?, negative_prompt: negative_prompt? })
         }
     }
 }
@@ -42,6 +46,7 @@ pub(super) fn condition(
 fn refuse_text(checks: &mut Checks, request: &GenerationRequest, why: &str) {
     checks.refuse("prompt", request.prompt.as_ref(), why);
     checks.refuse("negative_prompt", request.negative_prompt.as_ref(), why);
+    checks.refuse("prompt_syntax", request.prompt_syntax.as_ref(), why);
     checks.refuse("clip_skip", request.clip_skip.as_ref(), why);
 }
 
@@ -83,7 +88,14 @@ fn listed(names: &[String]) -> String {
     }
 }
 
-fn text(checks: &mut Checks, field: &str, text: &str, limits: &Limits) -> String {
+/// Checks a text and reads it; `None` if its syntax is wrong.
+fn text(
+    checks: &mut Checks,
+    field: &str,
+    text: &str,
+    limits: &Limits,
+    read: impl FnOnce(&str) -> Result<Prompt, PromptError>,
+) -> Option<Prompt> {
     if text.chars().any(|c| c.is_control() && !matches!(c, '\t' | '\n' | '\r')) {
         checks.fail(field, ErrorCode::InvalidPrompt, "has control characters");
     }
@@ -92,5 +104,20 @@ fn text(checks: &mut Checks, field: &str, text: &str, limits: &Limits) -> String
         let message = format!("{length} characters are more than the {most} that this server allows");
         checks.fail(field, ErrorCode::PromptTooLong, message);
     }
-    text.to_owned()
+    read(text).map_err(|error| checks.fail(field, ErrorCode::InvalidPromptSyntax, error.to_string())).ok()
+}
+
+fn prompt_syntax_of(syntax: PromptSyntax) -> x0_model::PromptSyntax {
+    match syntax {
+        PromptSyntax::Plain => x0_model::PromptSyntax::Plain,
+        PromptSyntax::A1111 => x0_model::PromptSyntax::A1111,
+    }
+}
+
+/// The wire's name of a syntax; the default has none.
+pub(super) fn prompt_syntax_name(syntax: x0_model::PromptSyntax) -> Option<PromptSyntax> {
+    match syntax {
+        x0_model::PromptSyntax::Plain => None,
+        x0_model::PromptSyntax::A1111 => Some(PromptSyntax::A1111),
+    }
 }

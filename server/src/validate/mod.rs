@@ -241,17 +241,18 @@ fn resolved(
     info: &ModelInfo,
     preview: Option<ResolvedPreview>,
 ) -> ResolvedRequest {
-    let (prompt, negative_prompt, class) = match &request.conditioning {
-        Conditioning::None => (None, None, None),
-        Conditioning::Class(class) => (None, None, info.classes.get(*class as usize).cloned()),
-        Conditioning::Text { prompt, negative_prompt } => (Some(prompt.clone()), Some(negative_prompt.clone()), None),
+    let (prompts, class) = match &request.conditioning {
+        Conditioning::None => (None, None),
+        Conditioning::Class(class) => (None, info.classes.get(*class as usize).cloned()),
+        Conditioning::Text { prompt, negative_prompt } => (Some((prompt, negative_prompt)), None),
     };
     let init = request.init.as_ref();
     let sampler = &request.sampler;
     ResolvedRequest {
         model: info.name.clone(),
-        prompt,
-        negative_prompt,
+        prompt: prompts.map(|(prompt, _)| prompt.text().to_owned()),
+        negative_prompt: prompts.map(|(_, negative)| negative.text().to_owned()),
+        prompt_syntax: prompts.and_then(|(prompt, _)| condition::prompt_syntax_name(prompt.syntax())),
         class_label: class,
         n: general.n,
         seed: general.seed,

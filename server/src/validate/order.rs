@@ -72,10 +72,10 @@ impl Order {
 
     /// The same for the engine.
     pub fn job(&self, id: Uuid, now: Instant) -> Job<Work> {
-        let Cost { calls, rows, tensor_height: height, tensor_width: width } = self.cost;
+        let Cost { calls, rows, tensor_height: height, tensor_width: width, context } = self.cost;
         Job {
             id: JobId(id.as_u128()),
-            key: BatchKey { model: self.work.model.clone(), height, width },
+            key: BatchKey { model: self.work.model.clone(), height, width, context },
             tenant: Tenant(0),
             priority: match self.resolved.priority {
                 Priority::Low => x0_engine::Priority::Low,

@@ -344,12 +344,13 @@ impl Catalog for ToyCatalog {
             return Err(RequestError { field: "steps", message: "999 is what this model does not like".to_owned() });
         }
         let rows = if request.guidance_scale > 1.0 { 2 } else { 1 };
-        Ok(Cost { calls: request.steps, rows, tensor_height: request.height, tensor_width: request.width })
+        let (tensor_height, tensor_width) = (request.height, request.width);
+        Ok(Cost { calls: request.steps, rows, tensor_height, tensor_width, context: 0 })
     }
 
     fn warnings(&self, _: &str, request: &Request) -> Vec<String> {
         match &request.conditioning {
-            Conditioning::Text { prompt, .. } if prompt.len() > 100 => vec!["the prompt is long".to_owned()],
+            Conditioning::Text { prompt, .. } if prompt.text().len() > 100 => vec!["the prompt is long".to_owned()],
             Conditioning::Text { .. } | Conditioning::Class(_) | Conditioning::None => Vec::new(),
         }
     }
@@ -379,7 +380,7 @@ fn read(work: &Work) -> x0_engine::fake::Work {
         width: request.width,
         height: request.height,
         faults: match &request.conditioning {
-            Conditioning::Text { prompt, .. } => faults(prompt),
+            Conditioning::Text { prompt, .. } => faults(prompt.text()),
             Conditioning::Class(_) | Conditioning::None => Faults::default(),
         },
     }

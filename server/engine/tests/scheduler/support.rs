@@ -119,7 +119,7 @@ pub(crate) fn area(side: u32) -> f64 {
 }
 
 pub(crate) fn key(model: &str, side: u32) -> BatchKey {
-    BatchKey { model: model.into(), height: side, width: side }
+    BatchKey { model: model.into(), height: side, width: side, context: 0 }
 }
 
 pub(crate) fn count(n: u32) -> NonZeroU32 {

@@ -192,7 +192,7 @@ pub(crate) fn job(id: u128, steps: u32) -> Job<Work> {
     let work = Work { seed: id as u64, steps, ..Work::default() };
     Job {
         id: JobId(id),
-        key: BatchKey { model: "fake".into(), height: 8, width: 8 },
+        key: BatchKey { model: "fake".into(), height: 8, width: 8, context: 0 },
         tenant: Tenant(0),
         priority: Priority::Normal,
         images: NonZeroU32::MIN,

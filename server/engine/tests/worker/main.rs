@@ -97,7 +97,7 @@ fn sixty_four_mixed_jobs_share_steps_and_none_is_changed_by_it() {
 fn a_panic_fails_the_jobs_of_its_batch_and_not_the_engine() {
     let (clock, gate) = (VirtualClock::new(), Gate::new());
     let bench = held_bench(&clock, &gate);
-    let key = BatchKey { model: "other".into(), height: 8, width: 8 };
+    let key = BatchKey { model: "other".into(), height: 8, width: 8, context: 0 };
     bench.submit(faulty(1, 4, Faults { panic_at: Some(2), ..Faults::default() }));
     bench.submit(job(2, 4));
     bench.submit(Job { key, ..job(3, 4) });
