@@ -32,6 +32,13 @@ pub enum Priority {
     High,
 }
 
+/// Model calls of an image that come after its first ones, on a tensor of another size.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SecondPass {
+    pub key: BatchKey,
+    pub steps: NonZeroU32,
+}
+
 /// An accepted request of `images` pictures.
 #[derive(Clone, Debug)]
 pub struct Job<W> {
@@ -40,8 +47,10 @@ pub struct Job<W> {
     pub tenant: Tenant,
     pub priority: Priority,
     pub images: NonZeroU32,
-    /// Model calls that each image needs.
+    /// Model calls that each image needs with this key.
     pub steps: NonZeroU32,
+    /// Further model calls that each image needs after these. Steps are counted through both.
+    pub second_pass: Option<SecondPass>,
     /// Rows that each image takes in a model call: 1, 2 under classifier-free guidance, more for composed prompts.
     pub rows: NonZeroU32,
     /// A preview is made after every so many steps; `None` for no previews.

@@ -25,6 +25,6 @@ pub use clock::Clock;
 pub use cost::CostCurve;
 pub use denoiser::{Denoiser, Failure, FailureCode, StepReport};
 pub use event::{BatchReport, Event, EventSink};
-pub use job::{BatchKey, Job, JobId, Priority, Tenant};
+pub use job::{BatchKey, Job, JobId, Priority, SecondPass, Tenant};
 pub use scheduler::{Ending, ImageId, ImageStep, Outcome, Plan, Policy, Scheduler, SchedulerOptions, Transition};
 pub use worker::{Engine, EngineHandle, EngineOptions, Rejected, Snapshot, SpawnError};

@@ -258,7 +258,8 @@ impl Scheduler {
 
     fn decode(&mut self, image: ImageId, duration: Duration) -> Vec<(JobId, Transition)> {
         let Some(job) = self.jobs.get_mut(&image.job) else { return Vec::new() };
-        self.costs.observe_decoding(&job.key, duration);
+        let key = job.last_key().clone();
+        self.costs.observe_decoding(&key, duration);
         let finished = (image.job, job.decoded(image.image));
         let ended = if job.is_complete() { self.remove(image.job, Ending::Succeeded) } else { None };
         [Some(finished), ended].into_iter().flatten().collect()

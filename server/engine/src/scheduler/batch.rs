@@ -81,7 +81,7 @@ pub(super) fn of_greatest_value(order: &[Ranked], costs: &CostCurve, room: Room)
 fn greatest_value<'a>(order: &'a [Ranked<'a>], costs: &CostCurve, room: Room) -> Option<&'a Ranked<'a>> {
     let mut prefixes: BTreeMap<&BatchKey, Prefix> = BTreeMap::new();
     for ranked in order {
-        let key = &ranked.job.key;
+        let key = ranked.job.key();
         let prefix = prefixes.entry(key).or_insert_with(|| Prefix::new(key, room.explored(key, costs)));
         prefix.extend(ranked, ranked.waiting, costs);
     }
@@ -92,9 +92,9 @@ fn greatest_value<'a>(order: &'a [Ranked<'a>], costs: &CostCurve, room: Room) ->
 
 /// The call of greatest value per second that begins with `head`. All wait for whoever has the turn.
 fn beginning_with(head: &Ranked, order: &[Ranked], costs: &CostCurve, room: Room) -> Option<Batch> {
-    let mut prefix = Prefix::new(&head.job.key, room.explored(&head.job.key, costs));
+    let mut prefix = Prefix::new(head.job.key(), room.explored(head.job.key(), costs));
     prefix.extend(head, order.first()?.waiting, costs);
-    for ranked in order.iter().filter(|ranked| ranked.job.key == head.job.key && ranked.id != head.id) {
+    for ranked in order.iter().filter(|ranked| ranked.job.key() == head.job.key() && ranked.id != head.id) {
         prefix.extend(ranked, ranked.waiting, costs);
     }
     prefix.into_batch()
@@ -106,15 +106,15 @@ pub(super) fn of_the_oldest(by_arrival: &[Ranked], costs: &CostCurve, size: NonZ
     let size = size.get() as usize;
     let under_way = by_arrival.iter().find(|ranked| ranked.job.steppable().next().is_some());
     let head = under_way.or_else(|| by_arrival.iter().find(|ranked| !ranked.job.unadmitted().is_empty()))?;
-    let mut prefix = Prefix::new(&head.job.key, room);
-    for ranked in by_arrival.iter().filter(|ranked| ranked.job.key == head.job.key) {
+    let mut prefix = Prefix::new(head.job.key(), room);
+    for ranked in by_arrival.iter().filter(|ranked| ranked.job.key() == head.job.key()) {
         for image in images(ranked).filter(|image| under_way.is_none() || !image.unadmitted) {
             if prefix.batch.images.len() == size || !prefix.push(ranked, image, 0.0) {
                 break;
             }
         }
     }
-    prefix.best = prefix.candidate(costs.seconds(&head.job.key, prefix.batch.rows));
+    prefix.best = prefix.candidate(costs.seconds(head.job.key(), prefix.batch.rows));
     prefix.into_batch()
 }
 
@@ -165,7 +165,7 @@ impl Prefix {
             if !self.push(ranked, image, waiting) {
                 return;
             }
-            let candidate = self.candidate(costs.seconds(&ranked.job.key, self.batch.rows));
+            let candidate = self.candidate(costs.seconds(ranked.job.key(), self.batch.rows));
             if candidate.beats(&self.best) {
                 self.best = candidate;
             }

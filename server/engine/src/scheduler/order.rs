@@ -21,7 +21,7 @@ use crate::{CostCurve, JobId, Priority, Tenant};
 pub(super) struct Ranked<'a> {
     pub(super) id: JobId,
     pub(super) job: &'a JobState,
-    /// Seconds of one step of one image, alone.
+    /// Seconds of the next step of one image, alone.
     pub(super) step: f64,
     /// Seconds of all steps that are left, alone, and of decoding.
     pub(super) work: f64,
@@ -76,9 +76,10 @@ pub(super) fn by_arrival<'a>(jobs: &'a BTreeMap<JobId, JobState>, costs: &CostCu
     let mut order: Vec<Ranked> = jobs
         .iter()
         .map(|(id, job)| {
-            let step = costs.seconds(&job.key, job.rows);
-            let decoding = costs.decoding(&job.key) * f64::from(job.images_left());
-            let work = step * job.steps_left() as f64 + decoding;
+            let step = costs.seconds(job.key(), job.rows);
+            let decoding = costs.decoding(job.last_key()) * f64::from(job.images_left());
+            let stepping: f64 = job.steps_left().map(|(key, left)| costs.seconds(key, job.rows) * left as f64).sum();
+            let work = stepping + decoding;
             Ranked {
                 id: *id,
                 job,

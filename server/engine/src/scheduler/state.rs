@@ -4,13 +4,16 @@ use std::time::Instant;
 
 use super::notice::Notice;
 use super::plan::{Ending, Transition};
-use crate::{BatchKey, Failure, FailureCode, Job, Priority, Tenant};
+use crate::{BatchKey, Failure, FailureCode, Job, Priority, SecondPass, Tenant};
 
 /// What the scheduler keeps of a job. Images not yet admitted are a count, so memory is bounded by the slots whatever a job
 /// asks for.
 #[derive(Clone, Debug)]
 pub(super) struct JobState {
-    pub(super) key: BatchKey,
+    /// Of the first steps, and of those after them.
+    first_key: BatchKey,
+    first_steps: u32,
+    second_pass: Option<SecondPass>,
     pub(super) tenant: Tenant,
     pub(super) priority: Priority,
     pub(super) rows: u32,
@@ -19,6 +22,7 @@ pub(super) struct JobState {
     /// The last that the client was told about its place in the queue.
     pub(super) notice: Option<Notice>,
     images: u32,
+    /// Of both passes.
     steps: u32,
     preview_every: Option<u32>,
     deadline: Option<Instant>,
@@ -41,14 +45,16 @@ struct OpenImage {
 impl JobState {
     pub(super) fn new<W>(job: &Job<W>, number: u64) -> Self {
         JobState {
-            key: job.key.clone(),
+            first_key: job.key.clone(),
+            first_steps: job.steps.get(),
+            second_pass: job.second_pass.clone(),
             tenant: job.tenant,
             priority: job.priority,
             rows: job.rows.get(),
             number,
             notice: None,
             images: job.images.get(),
-            steps: job.steps.get(),
+            steps: job.steps.get() + job.second_pass.as_ref().map_or(0, |second| second.steps.get()),
             preview_every: job.preview_every.map(|every| every.get()),
             deadline: job.deadline,
             open: Vec::new(),
@@ -67,10 +73,32 @@ impl JobState {
         self.open.len()
     }
 
-    /// Steps that its images have left, all together.
-    pub(super) fn steps_left(&self) -> u64 {
-        let open: u64 = self.open.iter().map(|image| u64::from(self.steps - image.done)).sum();
-        open + u64::from(self.images - self.next) * u64::from(self.steps)
+    /// Steps that its images have left, all together, by the key that they are done with.
+    pub(super) fn steps_left(&self) -> impl Iterator<Item = (&BatchKey, u64)> {
+        let left = |from: u32, to: u32| {
+            let open: u64 = self.open.iter().map(|image| u64::from(to.saturating_sub(image.done.max(from)))).sum();
+            open + u64::from(self.images - self.next) * u64::from(to - from)
+        };
+        let first = (&self.first_key, left(0, self.first_steps));
+        let second = self.second_pass.as_ref().map(|second| (&second.key, left(self.first_steps, self.steps)));
+        std::iter::once(first).chain(second)
+    }
+
+    /// What its next steps are done with: all of them are of one size, that of the image that is furthest.
+    pub(super) fn key(&self) -> &BatchKey {
+        self.open.iter().find(|image| image.done < self.steps).map_or(&self.first_key, |image| self.key_at(image.done))
+    }
+
+    /// What its pictures are decoded with.
+    pub(super) fn last_key(&self) -> &BatchKey {
+        self.key_at(self.steps)
+    }
+
+    fn key_at(&self, done: u32) -> &BatchKey {
+        match &self.second_pass {
+            Some(second) if done >= self.first_steps => &second.key,
+            Some(_) | None => &self.first_key,
+        }
     }
 
     /// Images that are not decoded yet.
@@ -78,14 +106,16 @@ impl JobState {
         self.images - self.decoded
     }
 
-    /// Images with a slot and steps left.
+    /// Images with a slot whose next step is of [`Self::key`].
     pub(super) fn steppable(&self) -> impl Iterator<Item = u32> {
-        self.open.iter().filter(|image| image.done < self.steps).map(|image| image.image)
+        let key = self.key();
+        let next = self.open.iter().filter(|image| image.done < self.steps);
+        next.filter(move |image| self.key_at(image.done) == key).map(|image| image.image)
     }
 
-    /// Images without a slot.
+    /// Images without a slot whose first step is of [`Self::key`].
     pub(super) fn unadmitted(&self) -> std::ops::Range<u32> {
-        self.next..self.images
+        if self.key() == &self.first_key { self.next..self.images } else { self.next..self.next }
     }
 
     /// An image whose steps are all done.

@@ -3,7 +3,7 @@
 use crate::support::{Act, Place, Simulation, count, key, options};
 use crate::witness::Witness;
 use proptest::prelude::*;
-use x0_engine::{FailureCode, ImageId, Job, JobId, Policy, Priority, SchedulerOptions, Tenant};
+use x0_engine::{FailureCode, ImageId, Job, JobId, Policy, Priority, SchedulerOptions, SecondPass, Tenant};
 
 const CASES: u32 = 1_000;
 
@@ -28,6 +28,8 @@ struct Wish {
     /// Seconds from its arrival.
     deadline: Option<f64>,
     side: u32,
+    /// Steps and side of the second pass.
+    then: Option<(u32, u32)>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -43,8 +45,9 @@ fn wish() -> impl Strategy<Value = Wish> {
     let priority = prop_oneof![Just(Priority::Low), Just(Priority::Normal), Just(Priority::High)];
     let deadline = prop::option::weighted(0.1, 0.5..60.0);
     let side = prop_oneof![4 => Just(8u32), 1 => Just(16u32)];
-    (1u32..12, 1u32..4, 1u32..4, 0u64..4, priority, deadline, side).prop_map(
-        |(steps, rows, images, tenant, priority, deadline, side)| Wish {
+    let then = prop::option::weighted(0.2, (1u32..6, side.clone()));
+    (1u32..12, 1u32..4, 1u32..4, 0u64..4, priority, deadline, side, then).prop_map(
+        |(steps, rows, images, tenant, priority, deadline, side, then)| Wish {
             steps,
             rows,
             images,
@@ -52,6 +55,7 @@ fn wish() -> impl Strategy<Value = Wish> {
             priority,
             deadline,
             side,
+            then,
         },
     )
 }
@@ -90,6 +94,7 @@ fn simulation(setting: &Setting) -> Simulation {
 fn job(id: u128, wish: &Wish, simulation: &Simulation) -> Job<()> {
     Job {
         key: key("m", wish.side),
+        second_pass: wish.then.map(|(steps, side)| SecondPass { key: key("m", side), steps: count(steps) }),
         tenant: Tenant(wish.tenant),
         priority: wish.priority,
         images: count(wish.images),

@@ -8,7 +8,7 @@
 //!         [decode=SECONDS] [known=none|ROWS,...]
 //!             a new scheduler and device; seconds of a call = OVERHEAD + ROW * rows; the calls that were measured before
 //! submit NAME [steps=N] [rows=N] [images=N] [tenant=N] [priority=low|normal|high] [deadline=SECONDS] [preview=N]
-//!         [model=NAME] [size=N]
+//!         [model=NAME] [size=N] [then=STEPS] [then-size=N]
 //! cancel NAME
 //! fail NAME/IMAGE at=admit|decode|STEP
 //! advance SECONDS

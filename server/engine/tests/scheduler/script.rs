@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::time::Duration;
 
-use x0_engine::{Ending, FailureCode, ImageId, Job, JobId, Policy, Priority, SchedulerOptions, Tenant, Transition};
+use x0_engine::{
+    Ending, FailureCode, ImageId, Job, JobId, Policy, Priority, SchedulerOptions, SecondPass, Tenant, Transition,
+};
 
 use crate::support::{Act, Place, Simulation, Turn, count, job, key};
 
@@ -70,6 +72,10 @@ impl Scenario {
             deadline: arguments.text("deadline").map(|after| simulation.now + seconds(after)),
             preview_every: arguments.text("preview").map(|_| count(arguments.number("preview", 1))),
             key: key(arguments.text("model").unwrap_or("m"), arguments.number("size", 8)),
+            second_pass: arguments.text("then").map(|_| SecondPass {
+                key: key(arguments.text("model").unwrap_or("m"), arguments.number("then-size", 16)),
+                steps: count(arguments.number("then", 1)),
+            }),
             ..job(id, arguments.number("steps", 1), arguments.number("rows", 1))
         };
         simulation.scheduler.submit(&job);

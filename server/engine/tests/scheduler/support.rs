@@ -135,6 +135,7 @@ pub(crate) fn job(id: u128, steps: u32, rows: u32) -> Job<()> {
         priority: Priority::Normal,
         images: NonZeroU32::MIN,
         steps: count(steps),
+        second_pass: None,
         rows: count(rows),
         preview_every: None,
         deadline: None,

@@ -81,7 +81,7 @@ impl Witness {
     /// Turns that the jobs can take at most: every one admits, steps, decodes or retires.
     pub(crate) fn turns_left(&self) -> u32 {
         let jobs = self.jobs.values().filter(|record| record.ended.is_none());
-        jobs.map(|record| record.job.images.get() * (record.job.steps.get() + 2) + 1).sum()
+        jobs.map(|record| record.job.images.get() * (steps(&record.job) + 2) + 1).sum()
     }
 
     pub(crate) fn turn(&mut self, turn: &Turn, before: Instant, after: Instant) {
@@ -93,7 +93,7 @@ impl Witness {
             Act::Step { key, rows, images } => self.step(key, *rows, images, before, seconds),
             Act::Decode(image) => {
                 self.is_alive(image.job, before);
-                assert_eq!(self.open[image], self.jobs[&image.job].job.steps.get(), "is not yet done");
+                assert_eq!(self.open[image], steps(&self.jobs[&image.job].job), "is not yet done");
                 // The slots of a job that failed are counted until it is retired.
                 if turn.failed.is_empty() {
                     self.open.remove(image);
@@ -129,16 +129,16 @@ impl Witness {
             self.is_alive(image.job, now);
             assert!(seen.insert(*image), "twice in one call");
             let job = &self.jobs[&image.job].job;
-            assert_eq!(job.key, *key, "two keys in one call");
+            assert_eq!(key_of(job, *step), key, "two keys in one call");
             assert_eq!(*step, self.open[image] + 1, "a step out of order");
-            assert!(*step <= job.steps.get(), "a step too many");
+            assert!(*step <= steps(job), "a step too many");
             assert_eq!(*preview, job.preview_every.is_some_and(|every| step.is_multiple_of(every.get())));
             sum += job.rows.get();
         }
         assert_eq!(rows, sum);
         assert!(rows <= self.max_rows || images.len() == 1, "too many rows");
         let first = &self.jobs[&images[0].image.job].job;
-        self.stretch = self.stretch.max(seconds / self.step_alone(first));
+        self.stretch = self.stretch.max(seconds / self.step_alone(first, key));
         self.longest_call = self.longest_call.max(seconds + self.decode * images.len() as f64);
         self.charge(first.id, seconds);
     }
@@ -200,12 +200,13 @@ impl Witness {
         *self.received.entry(self.jobs[&id].job.tenant).or_default() += seconds;
     }
 
-    fn step_alone(&self, job: &Job<()>) -> f64 {
-        (self.overhead + f64::from(job.rows.get())) * area(job.key.height)
+    fn step_alone(&self, job: &Job<()>, key: &BatchKey) -> f64 {
+        (self.overhead + f64::from(job.rows.get())) * area(key.height)
     }
 
     fn alone(&self, job: &Job<()>) -> f64 {
-        f64::from(job.images.get()) * (f64::from(job.steps.get()) * self.step_alone(job) + self.decode)
+        let stepping: f64 = (1..=steps(job)).map(|step| self.step_alone(job, key_of(job, step))).sum();
+        f64::from(job.images.get()) * (stepping + self.decode)
     }
 
     /// What the ledger promises: no tenant is behind by more than `2q + c`, and every job that ended did so
@@ -228,5 +229,18 @@ impl Witness {
             let waited = (ended - record.arrived).as_secs_f64();
             assert!(waited <= tenants * (own_turns + slack), "{id:?} took {waited} s");
         }
+    }
+}
+
+/// Steps of an image, through both passes.
+fn steps(job: &Job<()>) -> u32 {
+    job.steps.get() + job.second_pass.as_ref().map_or(0, |second| second.steps.get())
+}
+
+/// What step `step` of an image, 1-based, is done with.
+fn key_of(job: &Job<()>, step: u32) -> &BatchKey {
+    match &job.second_pass {
+        Some(second) if step > job.steps.get() => &second.key,
+        Some(_) | None => &job.key,
     }
 }

@@ -197,6 +197,7 @@ pub(crate) fn job(id: u128, steps: u32) -> Job<Work> {
         priority: Priority::Normal,
         images: NonZeroU32::MIN,
         steps: count(steps),
+        second_pass: None,
         rows: count(work.rows),
         preview_every: None,
         deadline: None,
