@@ -12,6 +12,7 @@ mod info;
 mod layout;
 mod library;
 mod model;
+mod noise;
 mod picture;
 mod pixel;
 mod request;
@@ -39,4 +40,6 @@ pub use library::Library;
 pub use model::{Model, PreviewDecoder, Slot, StepReport};
 pub use picture::{Channels, Picture};
 pub use prompt::{Prompt, PromptSyntax};
-pub use request::{Conditioning, Cost, InitImage, Request, RequestError};
+pub use request::{
+    Conditioning, Cost, Highres, InitImage, MaskFill, Request, RequestError, SecondPass, Upscaler, Variation,
+};

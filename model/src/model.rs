@@ -170,12 +170,18 @@ impl Slot {
 
     /// How often it was stepped.
     pub fn steps_done(&self) -> u32 {
-        self.state().sampler().position() as u32
+        match &self.kind {
+            SlotKind::Pixel(slot) => slot.state().sampler().position() as u32,
+            SlotKind::StableDiffusion(slot) => slot.calls_made() as u32,
+        }
     }
 
     /// How many steps it needs in all: the model calls, which some samplers have more of than the request has steps.
     pub fn calls(&self) -> u32 {
-        self.state().sampler().calls() as u32
+        match &self.kind {
+            SlotKind::Pixel(slot) => slot.state().sampler().calls() as u32,
+            SlotKind::StableDiffusion(slot) => slot.calls() as u32,
+        }
     }
 
     /// The sample at its present noise level, in torch's order (channels, height, width).

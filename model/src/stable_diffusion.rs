@@ -7,7 +7,9 @@ mod chunks;
 mod components;
 mod conditions;
 mod cost;
+mod enlarge;
 mod fit;
+mod interpolate;
 mod latents;
 mod linear;
 mod maps;
@@ -20,14 +22,15 @@ mod text;
 use std::sync::Arc;
 
 use crate::error::{LoadError, StepError};
-use crate::generator::Generator;
 use crate::guidance::Guidance;
 use crate::model::{PreviewDecoder, StepReport};
+use crate::noise::Seeds;
 use crate::picture::Picture;
 use crate::request::Request;
 use batch::Batch;
 use components::Networks;
 use conditions::ConditionCache;
+use enlarge::Enlargement;
 use preview::Previews;
 
 pub(crate) use blueprint::StableDiffusionBlueprint;
@@ -58,15 +61,24 @@ impl StableDiffusionPipeline {
     /// Image `image` of a request: encodes its texts and its picture, and draws its noise from the seed `request.seed + image`.
     pub(crate) fn begin(&self, request: &Request, image: u32) -> Result<StableDiffusionSlot, StepError> {
         let parsed = self.blueprint.parse(request)?;
-        let mut generator = Generator::new(request.noise_source, request.seed.wrapping_add(u64::from(image)));
+        let seeds = Seeds::new(request, image);
+        let mut generator = seeds.generator();
         let guidance = Guidance { scale: request.guidance_scale, rescale: request.guidance_rescale };
         let (networks, kind) = (&self.networks, self.blueprint.kind());
-        let (codec, sampler) = (parsed.codec, parsed.sampler);
+        let (codec, sampler, second_pass) = (parsed.codec, parsed.sampler, parsed.second_pass);
         x0_kernels::install(|| {
             let conditions = self.conditions.get(networks, kind, &parsed.condition)?;
             let start_from = StableDiffusionBlueprint::start_from(request, parsed.mode)?;
-            let start = start_from.begin(networks, codec, sampler, &mut generator)?;
-            Ok(StableDiffusionSlot::new(start, generator, conditions, guidance, codec))
+            let start = start_from.begin(networks, codec, sampler, seeds, &mut generator)?;
+            let enlargement = match second_pass {
+                None => None,
+                Some(pass) => {
+                    let conditions =
+                        self.conditions.get(networks, kind, &parsed.condition.at(&pass, networks, kind))?;
+                    Some(Enlargement { pass, seeds, conditions })
+                }
+            };
+            Ok(StableDiffusionSlot::new(start, generator, conditions, guidance, codec, enlargement))
         })
     }
 
@@ -75,7 +87,13 @@ impl StableDiffusionPipeline {
         match self.call(slots) {
             Ok((output, row)) => {
                 let mut rows = output.chunks_exact(row);
-                slots.iter_mut().map(|slot| slot.advance(&mut rows)).collect()
+                let reports: Vec<_> = slots.iter_mut().map(|slot| slot.advance(&mut rows)).collect();
+                let pass_on = |(slot, report): (&mut &mut StableDiffusionSlot, Result<StepReport, StepError>)| {
+                    let report = report?;
+                    slot.pass_on(&self.networks)?;
+                    Ok(report)
+                };
+                x0_kernels::install(|| slots.iter_mut().zip(reports).map(pass_on).collect())
             }
             // The network failed as a whole, and so does every slot.
             Err(error) => slots.iter().map(|_| Err(candle_core::Error::msg(&error).into())).collect(),

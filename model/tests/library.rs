@@ -8,7 +8,7 @@ use std::thread;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use x0_model::sampler::{SamplerKind, SamplerSpec};
-use x0_model::{Channels, Conditioning, InitImage, Library, ModelKind, Picture, Prompt, Request};
+use x0_model::{Channels, Conditioning, InitImage, Library, MaskFill, ModelKind, Picture, Prompt, Request};
 
 fn data(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(path)
@@ -57,7 +57,9 @@ fn request(conditioning: Conditioning) -> Request {
         sampler: SamplerKind::Ddim.into(),
         noise_source: Default::default(),
         clip_skip: None,
+        variation: None,
         init: None,
+        highres: None,
     }
 }
 
@@ -199,7 +201,10 @@ fn requests_are_checked_field_by_field() {
     assert_eq!(field(Request { clip_skip: Some(1), ..class() }), "clip_skip");
     let picture = Arc::new(Picture { width: 32, height: 32, channels: Channels::Gray, bytes: vec![0; 1024] });
     assert_eq!(
-        field(Request { init: Some(InitImage { picture, mask: None, strength: 0.5 }), ..class() }),
+        field(Request {
+            init: Some(InitImage { picture, mask: None, fill: MaskFill::Picture, strength: 0.5 }),
+            ..class()
+        }),
         "init_image"
     );
     let with = |kind: SamplerKind, eta| Request { sampler: SamplerSpec { eta, ..kind.into() }, ..class() };

@@ -67,7 +67,9 @@ fn request(sampler: &str, steps: u32, seed: u64, class: Option<u32>) -> Request 
         sampler: SamplerSpec { noise_schedule, ..kind.into() },
         noise_source: Default::default(),
         clip_skip: None,
+        variation: None,
         init: None,
+        highres: None,
     }
 }
 

@@ -70,7 +70,9 @@ fn request(sampler: SamplerKind) -> Request {
         sampler: sampler.into(),
         noise_source: Default::default(),
         clip_skip: None,
+        variation: None,
         init: None,
+        highres: None,
     }
 }
 

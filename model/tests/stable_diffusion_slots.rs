@@ -31,7 +31,9 @@ fn request(prompt: &str, sampler: SamplerKind, steps: u32) -> Request {
         sampler: sampler.into(),
         noise_source: Default::default(),
         clip_skip: None,
+        variation: None,
         init: None,
+        highres: None,
     }
 }
 

@@ -102,7 +102,9 @@ fn the_walk_ends_at_the_same_picture() {
         sampler: model.info().defaults.sampler,
         noise_source: Default::default(),
         clip_skip: None,
+        variation: None,
         init: None,
+        highres: None,
     };
     let mut slot = model.begin(&request, 0).unwrap();
     run(model, &mut slot);

@@ -34,6 +34,39 @@ impl Picture {
         }
     }
 
+    /// This picture in another size, each pixel as the nearest one of this.
+    ///
+    /// # Panics
+    /// If a size, of this picture or of the answer, is 0.
+    #[must_use]
+    pub fn nearest(&self, width: u32, height: u32) -> Self {
+        assert!(width.min(height).min(self.width).min(self.height) > 0, "a picture without pixels");
+        let size = self.channels.count();
+        let pick = |i: u32, to: u32, from: u32| {
+            (((f64::from(i) + 0.5) * f64::from(from) / f64::from(to)) as u32).min(from - 1)
+        };
+        let pixel = |x: u32, y: u32| {
+            let start = (pick(y, height, self.height) * self.width + pick(x, width, self.width)) as usize * size;
+            &self.bytes[start..start + size]
+        };
+        let bytes = (0..height).flat_map(|y| (0..width).flat_map(move |x| pixel(x, y).iter().copied())).collect();
+        Self { width, height, bytes, ..*self }
+    }
+
+    /// The part of this picture from column `left` and row `top` on.
+    ///
+    /// # Panics
+    /// If it is not within this picture.
+    #[must_use]
+    pub fn cropped(&self, (left, top): (u32, u32), (width, height): (u32, u32)) -> Self {
+        assert!(left + width <= self.width && top + height <= self.height, "a crop reaches beyond its picture");
+        let size = self.channels.count();
+        let line = self.width as usize * size;
+        let (first, length) = (left as usize * size, width as usize * size);
+        let lines = self.bytes.chunks_exact(line).skip(top as usize).take(height as usize);
+        Self { width, height, bytes: lines.flat_map(|line| &line[first..first + length]).copied().collect(), ..*self }
+    }
+
     fn with_width(&self, width: u32) -> Self {
         if width == self.width {
             return self.clone();

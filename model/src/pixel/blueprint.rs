@@ -105,6 +105,7 @@ impl PixelBlueprint {
             tensor_height: self.shape.height as u32,
             tensor_width: self.shape.width as u32,
             context: 0,
+            second_pass: None,
         })
     }
 
@@ -124,6 +125,9 @@ impl PixelBlueprint {
         }
         if request.init.is_some() {
             return refuse("init_image", "a pixel-space model does not start from a picture");
+        }
+        if request.highres.is_some() {
+            return refuse("highres", "a pixel-space model makes pictures of one size");
         }
         if request.clip_skip.is_some() {
             return refuse("clip_skip", "a pixel-space model has no text encoder");

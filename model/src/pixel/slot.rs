@@ -7,6 +7,7 @@ use crate::generator::Generator;
 use crate::guidance::Guidance;
 use crate::layout::push_channel_first;
 use crate::model::StepReport;
+use crate::noise::Seeds;
 use crate::request::Request;
 use crate::sampler::{SamplerError, SamplerState};
 
@@ -46,8 +47,10 @@ impl PixelSlot {
     /// Image `image` of a request, at the noise that is drawn for the seed `request.seed + image`.
     pub(super) fn new(blueprint: &PixelBlueprint, request: &Request, image: u32) -> Result<Self, StepError> {
         let (rows, sampler) = blueprint.parse(request)?;
-        let mut generator = Generator::new(request.noise_source, request.seed.wrapping_add(u64::from(image)));
-        let noise = generator.draw(blueprint.shape.len());
+        let seeds = Seeds::new(request, image);
+        let mut generator = seeds.generator();
+        let Shape { channels, height, width } = blueprint.shape;
+        let noise = seeds.draw(&mut generator, (channels, height, width));
         let guidance = Guidance { scale: request.guidance_scale, rescale: request.guidance_rescale };
         let state = SamplerState::from_noise(sampler, noise);
         Ok(Self { state, generator, rows, guidance, outputs: [Vec::new(), Vec::new()] })

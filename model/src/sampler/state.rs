@@ -46,6 +46,13 @@ impl SamplerState {
         Self::from_sample(sampler, sample)
     }
 
+    /// This state, with `x0` as the prediction that is there before the first step.
+    #[must_use]
+    pub fn expecting(mut self, x0: Vec<f32>) -> Self {
+        self.x0 = x0;
+        self
+    }
+
     fn from_sample(sampler: Sampler, sample: Vec<f32>) -> Self {
         let memory = vec![Vec::new(); sampler.memory_slots()];
         Self { x0: vec![0.0; sample.len()], sampler, sample, memory }

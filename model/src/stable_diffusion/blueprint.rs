@@ -4,6 +4,7 @@ use super::chunks::{MAX_CHUNKS, TokenizedText};
 use super::components::{Components, Kind, Networks};
 use super::conditions::{ConditionSpec, NegativePrompt};
 use super::cost::{Budget, Needs};
+use super::enlarge::SecondPass;
 use super::latents::Codec;
 use super::maps::LatentShape;
 use super::preview::best;
@@ -17,7 +18,7 @@ use crate::library::defaults::defaults;
 use crate::library::description::Description;
 use crate::model::PreviewDecoder;
 use crate::prompt::{MAX_WEIGHT, Prompt, PromptSyntax};
-use crate::request::{Conditioning, Cost, InitImage, Request, RequestError};
+use crate::request::{self, Conditioning, Cost, Highres, InitImage, Request, RequestError};
 use crate::sampler::Sampler;
 
 const DEFAULT_STEPS: u32 = 30;
@@ -45,6 +46,7 @@ pub(super) struct Parsed {
     pub(super) sampler: Sampler,
     pub(super) condition: ConditionSpec,
     pub(super) codec: Codec,
+    pub(super) second_pass: Option<SecondPass>,
 }
 
 /// Which of diffusers' pipelines a request is for.
@@ -132,13 +134,18 @@ impl StableDiffusionBlueprint {
 
     /// Checks a request and says what it costs.
     pub(crate) fn plan(&self, request: &Request) -> Result<Cost, RequestError> {
-        let Parsed { sampler, condition, codec, .. } = self.parse(request)?;
+        let Parsed { sampler, condition, codec, second_pass, .. } = self.parse(request)?;
         Ok(Cost {
             calls: sampler.calls() as u32,
             rows: condition.rows() as u32,
             tensor_height: codec.shape.height as u32,
             tensor_width: codec.shape.width as u32,
             context: (condition.chunks() * self.chunk_length()) as u32,
+            second_pass: second_pass.map(|second| request::SecondPass {
+                calls: second.sampler.calls() as u32,
+                tensor_height: second.codec.shape.height as u32,
+                tensor_width: second.codec.shape.width as u32,
+            }),
         })
     }
 
@@ -152,7 +159,7 @@ impl StableDiffusionBlueprint {
 
     /// The decoder that [`PreviewDecoder::Auto`] stands for.
     pub(crate) fn auto_preview(&self, request: &Request) -> PreviewDecoder {
-        best(&self.components, self.latent_shape(request))
+        best(&self.components, self.latent_shape(largest(request)))
     }
 
     /// What a user should know about how a request is served.
@@ -191,22 +198,52 @@ impl StableDiffusionBlueprint {
         if sampler.needs_variance() && self.components.unet.out_channels == self.components.vae.latent_channels() {
             return refuse("sampler", "this sampler takes its variance from the model, which predicts none".into());
         }
-        let shape = self.latent_shape(request);
-        let tokens = condition.chunks() * self.chunk_length();
-        let needs = Needs::of(&self.components, shape, condition.rows() as u64, tokens as u64);
-        let tiled = self.budget.must_tile(&needs);
-        self.budget.admit(&needs, tiled)?;
-        Ok(Parsed { mode, sampler, condition, codec: Codec { kind: self.components.kind, shape, tiled } })
+        let rows = (condition.rows() as u64, (condition.chunks() * self.chunk_length()) as u64);
+        let codec = self.codec((request.width, request.height), rows)?;
+        let second_pass = match request.highres {
+            Some(_) if mode != Mode::TextToImage => {
+                return refuse("highres", "only what is made from noise can have a second pass".into());
+            }
+            Some(highres) => Some(self.second_pass(request, highres, rows)?),
+            None => None,
+        };
+        Ok(Parsed { mode, sampler, condition, codec, second_pass })
     }
 
-    fn latent_shape(&self, request: &Request) -> LatentShape {
+    /// How pictures of a size are coded, if there is the memory for so many rows of so many tokens each.
+    fn codec(&self, size: (u32, u32), (rows, tokens): (u64, u64)) -> Result<Codec, RequestError> {
+        let shape = self.latent_shape(size);
+        let needs = Needs::of(&self.components, shape, rows, tokens);
+        let tiled = self.budget.must_tile(&needs);
+        self.budget.admit(&needs, tiled)?;
+        Ok(Codec { kind: self.components.kind, shape, tiled })
+    }
+
+    fn second_pass(&self, request: &Request, highres: Highres, rows: (u64, u64)) -> Result<SecondPass, RequestError> {
+        let Highres { width, height, steps, strength, upscaler } = highres;
+        let multiple = self.info.size.multiple;
+        for (size, least) in [(width, request.width), (height, request.height)] {
+            if size < least || size > MAX_SIZE || size % multiple != 0 {
+                return refuse(
+                    "highres",
+                    format!("its sizes must be multiples of {multiple}, from {least} to {MAX_SIZE}"),
+                );
+            }
+        }
+        let of_sampler = |error| RequestError { field: "highres", ..RequestError::from(error) };
+        let all_steps = schedule_length(steps, strength);
+        let sampler = Sampler::image_to_image(&self.components.scheduler, &request.sampler, all_steps, strength);
+        Ok(SecondPass {
+            codec: self.codec((width, height), rows).map_err(|error| RequestError { field: "highres", ..error })?,
+            sampler: sampler.map_err(of_sampler)?,
+            upscaler,
+        })
+    }
+
+    fn latent_shape(&self, (width, height): (u32, u32)) -> LatentShape {
         let vae = &self.components.vae;
         let scale = vae.scale();
-        LatentShape {
-            channels: vae.latent_channels(),
-            height: request.height as usize / scale,
-            width: request.width as usize / scale,
-        }
+        LatentShape { channels: vae.latent_channels(), height: height as usize / scale, width: width as usize / scale }
     }
 
     fn check_options(&self, request: &Request) -> Result<(), RequestError> {
@@ -320,10 +357,23 @@ impl StableDiffusionBlueprint {
                     mask: Mask::new(mask, size),
                     seen,
                     full_strength: init.strength == 1.0,
+                    fill: init.fill,
                 }))
             }
         }
     }
+}
+
+/// The size of the finished picture.
+fn largest(request: &Request) -> (u32, u32) {
+    request.highres.map_or((request.width, request.height), |highres| (highres.width, highres.height))
+}
+
+/// Of how many steps `steps` are the share `strength`.
+fn schedule_length(steps: u32, strength: f64) -> usize {
+    let least = (f64::from(steps) / strength).ceil() as usize;
+    // The product may be rounded to just below a whole number of steps.
+    if (least as f64 * strength) as u32 >= steps { least } else { least + 1 }
 }
 
 fn refuse<T>(field: &'static str, message: String) -> Result<T, RequestError> {

@@ -6,6 +6,7 @@ use candle_core::{Device, Result, Tensor};
 
 use super::chunks::TokenizedText;
 use super::components::{Kind, Networks};
+use super::enlarge::SecondPass;
 use super::text::{Embedding, EmbeddingCache};
 use crate::unet_2d_condition::{Condition, ConditionInputs, TextTime};
 
@@ -39,6 +40,21 @@ pub(super) struct ConditionSpec {
     pub(super) height: u32,
     /// For a network that takes the guidance scale as an input.
     pub(super) guidance_scale: f64,
+}
+
+impl ConditionSpec {
+    /// The same for a second pass: Stable Diffusion XL is told the size of the picture.
+    pub(super) fn at(&self, pass: &SecondPass, networks: &Networks, kind: Kind) -> Self {
+        let scale = networks.vae.scale();
+        match kind {
+            Kind::StableDiffusion => self.clone(),
+            Kind::StableDiffusionXl { .. } => Self {
+                width: (pass.codec.shape.width * scale) as u32,
+                height: (pass.codec.shape.height * scale) as u32,
+                ..self.clone()
+            },
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq)]

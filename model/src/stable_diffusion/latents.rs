@@ -50,7 +50,8 @@ impl Codec {
         match &networks.vae {
             Autoencoder::Tiny(vae) => channel_first(&(vae.encode(picture)? * vae.config().scaling_factor)?),
             Autoencoder::Kl(vae) => {
-                channel_first(&self.normalized(vae, &vae.encode(picture)?.mean, Normalization::Full)?)
+                let distribution = if self.tiled { vae.encode_tiled(picture)? } else { vae.encode(picture)? };
+                channel_first(&self.normalized(vae, &distribution.mean, Normalization::Full)?)
             }
         }
     }

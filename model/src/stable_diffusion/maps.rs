@@ -22,6 +22,11 @@ impl LatentShape {
         self.channels * self.area()
     }
 
+    /// Channels, height and width.
+    pub(crate) fn sides(self) -> (usize, usize, usize) {
+        (self.channels, self.height, self.width)
+    }
+
     /// `(1, height, width, channels)`
     pub(crate) fn map(self, values: &[f32]) -> Result<Tensor> {
         let mut pixels = Vec::with_capacity(values.len());

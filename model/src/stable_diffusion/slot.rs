@@ -1,7 +1,9 @@
 //! One image on its way from noise to picture.
 
 use super::batch::Batch;
+use super::components::Networks;
 use super::conditions::Conditions;
+use super::enlarge::Enlargement;
 use super::latents::Codec;
 use super::maps::LatentShape;
 use super::start::{Kept, Start};
@@ -23,6 +25,10 @@ pub(crate) struct StableDiffusionSlot {
     /// Further channels of the network's input, pixel after pixel.
     input: Option<Vec<f32>>,
     kept: Option<Kept>,
+    /// What comes after the first pass.
+    enlargement: Option<Enlargement>,
+    /// Model calls of the first pass, once the second has begun.
+    calls_before: usize,
     /// What the network said about each row in the last step; kept for its memory.
     outputs: Vec<Vec<f32>>,
 }
@@ -34,14 +40,39 @@ impl StableDiffusionSlot {
         conditions: Conditions,
         guidance: Guidance,
         codec: Codec,
+        enlargement: Option<Enlargement>,
     ) -> Self {
         let Start { state, input, kept } = start;
         let outputs = vec![Vec::new(); conditions.rows().count()];
-        Self { state, generator, conditions, guidance, codec, input, kept, outputs }
+        Self { state, generator, conditions, guidance, codec, input, kept, enlargement, calls_before: 0, outputs }
     }
 
     pub(crate) fn state(&self) -> &SamplerState {
         &self.state
+    }
+
+    /// Model calls that were made, of both passes.
+    pub(crate) fn calls_made(&self) -> usize {
+        self.calls_before + self.state.sampler().position()
+    }
+
+    /// Model calls that it needs, of both passes.
+    pub(crate) fn calls(&self) -> usize {
+        let after = self.enlargement.as_ref().map_or(0, |enlargement| enlargement.pass.sampler.calls());
+        self.calls_before + self.state.sampler().calls() + after
+    }
+
+    /// Goes on to the second pass, if there is one and the first is done.
+    pub(super) fn pass_on(&mut self, networks: &Networks) -> Result<(), StepError> {
+        if self.state.sampler().next_call().is_some() {
+            return Ok(());
+        }
+        let Some(enlargement) = self.enlargement.take() else { return Ok(()) };
+        let (state, generator) = enlargement.begin(networks, self.state.sample(), self.codec)?;
+        self.calls_before += self.state.sampler().calls();
+        (self.state, self.generator) = (state, generator);
+        (self.codec, self.conditions) = (enlargement.pass.codec, enlargement.conditions);
+        Ok(())
     }
 
     pub(super) fn codec(&self) -> Codec {
@@ -100,7 +131,7 @@ impl StableDiffusionSlot {
             (Conditions::One(_) | Conditions::Guided { .. }, outputs) => &mut outputs[0],
         };
         if !output.iter().all(|value| value.is_finite()) {
-            return Err(StepError::NotFinite { step: self.state.sampler().position() as u32 + 1 });
+            return Err(StepError::NotFinite { step: self.calls_made() as u32 + 1 });
         }
         self.state.step(output, &mut self.generator)?;
         if let Some(kept) = &self.kept {

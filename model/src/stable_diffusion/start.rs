@@ -7,7 +7,9 @@ use super::components::Networks;
 use super::latents::{Codec, Normalization};
 use super::maps::picture_map;
 use crate::generator::Generator;
+use crate::noise::Seeds;
 use crate::picture::Picture;
+use crate::request::MaskFill;
 use crate::sampler::{Noising, Sampler, SamplerState};
 
 /// What a request starts from, in the request's size.
@@ -28,6 +30,7 @@ pub(super) struct MaskedPicture {
     pub(super) seen: bool,
     /// At full strength the first sample is noise alone.
     pub(super) full_strength: bool,
+    pub(super) fill: MaskFill,
 }
 
 /// Which pixels are made anew: 1 there, 0 elsewhere.
@@ -62,36 +65,46 @@ impl StartFrom {
         networks: &Networks,
         codec: Codec,
         sampler: Sampler,
+        seeds: Seeds,
         generator: &mut Generator,
     ) -> Result<Start> {
-        let length = codec.shape.len();
         match self {
             Self::Noise => {
-                let state = SamplerState::from_noise(sampler, generator.draw(length));
+                let state = SamplerState::from_noise(sampler, seeds.draw(generator, codec.shape.sides()));
                 Ok(Start { state, input: None, kept: None })
             }
             Self::Picture(picture) => {
                 let latents = codec.encode(networks, picture, generator, Normalization::Full)?;
-                let state = SamplerState::from_image(sampler, &latents, &generator.draw(length));
+                let noise = seeds.draw(generator, codec.shape.sides());
+                let state = SamplerState::from_image(sampler, &latents, &noise);
                 Ok(Start { state, input: None, kept: None })
             }
-            Self::Masked(masked) => masked.begin(networks, codec, sampler, generator),
+            Self::Masked(masked) => masked.begin(networks, codec, sampler, seeds, generator),
         }
     }
 }
 
 impl MaskedPicture {
-    fn begin(&self, networks: &Networks, codec: Codec, sampler: Sampler, generator: &mut Generator) -> Result<Start> {
+    fn begin(
+        &self,
+        networks: &Networks,
+        codec: Codec,
+        sampler: Sampler,
+        seeds: Seeds,
+        generator: &mut Generator,
+    ) -> Result<Start> {
         let (shape, encode) = (codec.shape, |picture: &Tensor, generator: &mut Generator| {
             codec.encode(networks, picture, generator, Normalization::ScalingFactor)
         });
         let latents = if self.seen && self.full_strength { None } else { Some(encode(&self.picture, generator)?) };
-        let noise = generator.draw(shape.len());
+        let noise = seeds.draw(generator, shape.sides());
+        let mask = self.mask.shrunk(shape.height, shape.width);
         let state = match &latents {
-            Some(latents) if !self.full_strength => SamplerState::from_image(sampler, latents, &noise),
+            Some(latents) if !self.full_strength => {
+                SamplerState::from_image(sampler, &self.filled(latents, &mask, seeds, codec), &noise)
+            }
             _ => SamplerState::from_noise(sampler, noise.clone()),
         };
-        let mask = self.mask.shrunk(shape.height, shape.width);
         if self.seen {
             let hidden = encode(&self.mask.hide(&self.picture)?, generator)?;
             return Ok(Start { state, input: Some(seen_channels(&mask, &hidden, shape.area())), kept: None });
@@ -100,6 +113,19 @@ impl MaskedPicture {
         networks.vae.skip_noise(generator, shape.len());
         let kept = latents.map(|latents| Kept { mask, latents, noise });
         Ok(Start { state, input: None, kept })
+    }
+}
+
+impl MaskedPicture {
+    /// The picture's latents, and what the masked part starts from in their place.
+    fn filled(&self, latents: &[f32], mask: &[f32], seeds: Seeds, codec: Codec) -> Vec<f32> {
+        let fill = match self.fill {
+            MaskFill::Picture => return latents.to_vec(),
+            MaskFill::Noise => seeds.draw(&mut seeds.generator(), codec.shape.sides()),
+            MaskFill::Nothing => vec![0.0; latents.len()],
+        };
+        let values = latents.iter().zip(fill).zip(mask.iter().cycle());
+        values.map(|((latent, fill), white)| if *white == 0.0 { *latent } else { fill }).collect()
     }
 }
 

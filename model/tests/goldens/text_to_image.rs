@@ -148,8 +148,11 @@ impl TestModel {
             init: case.init_image.as_ref().map(|name| InitImage {
                 picture: picture(name),
                 mask: case.mask_image.as_ref().map(picture),
+                fill: Default::default(),
                 strength: case.strength.unwrap(),
             }),
+            variation: None,
+            highres: None,
         }
     }
 
