@@ -4,6 +4,7 @@ use utoipa::OpenApi;
 
 use crate::event::Event;
 use crate::problem::Problem;
+use crate::sdapi::SdapiInfo;
 
 /// The document without its routes.
 #[derive(Debug, OpenApi)]
@@ -21,8 +22,9 @@ use crate::problem::Problem;
         (name = "OpenAI", description = "For clients of OpenAI's Images API"),
         (name = "Hugging Face", description = "For clients of Hugging Face's inference API"),
         (name = "Replicate", description = "For clients of Replicate's HTTP API"),
+        (name = "AUTOMATIC1111", description = "For clients of AUTOMATIC1111's API"),
         (name = "operations", description = "For those who run the server"),
     ),
-    components(schemas(Event, Problem)),
+    components(schemas(Event, Problem, SdapiInfo)),
 )]
 pub struct ApiDoc;

@@ -107,6 +107,64 @@ impl Fields {
         seed.map(Seed)
     }
 
+    /// A seed, where -1 stands for none.
+    pub fn seed_or_random(&mut self, name: &str) -> Option<Seed> {
+        let random = self.object.get(name).and_then(Value::as_i64) == Some(-1);
+        if random { self.take(name).and(None) } else { self.seed(name) }
+    }
+
+    /// A boolean, or 0 or 1 for one.
+    pub fn flag(&mut self, name: &str) -> Option<bool> {
+        let value = self.take(name)?;
+        match (value.as_bool(), value.as_i64()) {
+            (Some(flag), _) => Some(flag),
+            (None, Some(number @ (0 | 1))) => Some(number == 1),
+            (None, _) => self.wrong_type(name, "true or false", &value),
+        }
+    }
+
+    /// An array of strings. Of those after the first `most` only the type is looked at.
+    pub fn texts(&mut self, name: &str, most: usize) -> Option<Vec<String>> {
+        let value = self.take(name)?;
+        let Value::Array(values) = value else { return self.wrong_type(name, "an array of strings", &value) };
+        match values.iter().find(|value| !value.is_string()) {
+            Some(other) => self.wrong_type(name, "an array of strings", other),
+            None => Some(values.iter().take(most).filter_map(|value| value.as_str().map(str::to_owned)).collect()),
+        }
+    }
+
+    /// A field that can only be taken where it asks for nothing; `null` does.
+    pub fn neutral(&mut self, name: &str, asks_for_nothing: impl FnOnce(&Value) -> bool) {
+        if let Some(value) = self.take(name)
+            && !asks_for_nothing(&value)
+        {
+            let message = "this server has nothing for it; leave it out".to_owned();
+            self.error(name, ErrorCode::UnsupportedValue, message);
+        }
+    }
+
+    /// Takes all fields that are left and that ask for nothing: false, 0, or empty.
+    pub fn neutral_rest(&mut self) {
+        self.object.retain(|_, value| match value {
+            Value::Null | Value::Bool(false) => false,
+            Value::Bool(true) => true,
+            Value::Number(number) => number.as_f64() != Some(0.0),
+            Value::String(text) => !text.is_empty(),
+            Value::Array(values) => !values.is_empty(),
+            Value::Object(fields) => !fields.is_empty(),
+        });
+    }
+
+    /// Finds something wrong with a field that was read.
+    pub fn fail(&mut self, name: &str, code: ErrorCode, message: &str) {
+        self.error(name, code, message.to_owned());
+    }
+
+    /// Whether something was wrong with a field.
+    pub fn failed(&self, name: &str) -> bool {
+        self.errors.iter().any(|error| error.field.strip_prefix(&self.prefix) == Some(name))
+    }
+
     /// A class label: an integer, or a class's name.
     pub fn class_label(&mut self, name: &str) -> Option<ClassLabel> {
         let value = self.take(name)?;

@@ -16,7 +16,9 @@ mod problem;
 mod record;
 mod replicate;
 mod request;
+mod sdapi;
 mod seed;
+mod settings;
 
 pub use document::ApiDoc;
 pub use event::{Event, PreviewEvent, QueuedEvent, ShutdownEvent, StartedEvent, StepEvent};
@@ -27,8 +29,8 @@ pub use model::{
     Model, ModelDefaults, ModelKind, ModelList, ModelSize, Sampler, SamplerList, SamplerOption, SamplerOptionKind,
 };
 pub use names::{
-    ImageFormat, MaskWhere, Named, NoiseSchedule, NoiseSource, OnDisconnect, PreviewDecoder, Priority, PromptSyntax,
-    State, TimestepSpacing,
+    ImageFormat, InitResize, MaskFill, MaskWhere, Named, NoiseSchedule, NoiseSource, OnDisconnect, PreviewDecoder,
+    Priority, PromptSyntax, State, TimestepSpacing, Upscaler,
 };
 pub use openai::{
     OpenAiBackground, OpenAiCompleted, OpenAiEditForm, OpenAiEditRequest, OpenAiError, OpenAiEvent, OpenAiFailed,
@@ -37,12 +39,21 @@ pub use openai::{
 };
 pub use problem::{ErrorCode, FieldError, Problem};
 pub use record::{
-    GenerationError, GenerationList, GenerationRecord, ImageRecord, InputImage, Progress, ResolvedOutput,
-    ResolvedPreview, ResolvedRequest, Timings,
+    GenerationError, GenerationList, GenerationRecord, ImageRecord, InputImage, Progress, ResolvedHighres,
+    ResolvedInpaint, ResolvedOutput, ResolvedPreview, ResolvedRequest, ResolvedVariation, Timings,
 };
 pub use replicate::{
     ReplicateImageFormat, ReplicateInput, ReplicateMetrics, ReplicateModel, ReplicatePrediction,
     ReplicatePredictionList, ReplicateRequest, ReplicateStatus, ReplicateUrls, ReplicateVersion, ReplicateVersionList,
 };
-pub use request::{ClassLabel, GenerationRequest, OutputRequest, PreviewRequest};
+pub use request::{
+    ClassLabel, GenerationRequest, HighresRequest, InpaintRequest, OutputRequest, PreviewRequest, VariationRequest,
+};
+pub use sdapi::{
+    SdapiEmbeddings, SdapiEmpty, SdapiImages, SdapiInfo, SdapiItem, SdapiKind, SdapiMemory, SdapiModel, SdapiName,
+    SdapiOptions, SdapiPendingTasks, SdapiPngInfo, SdapiPngInfoRequest, SdapiProblem, SdapiProgress,
+    SdapiProgressRequest, SdapiRequest, SdapiSampler, SdapiScheduler, SdapiScripts, SdapiState, SdapiTaskProgress,
+    SdapiUpscaler,
+};
 pub use seed::Seed;
+pub use settings::{PictureSettings, PictureSettingsRequest, SettingsSource};

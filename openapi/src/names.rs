@@ -148,8 +148,53 @@ named! {
     MaskWhere {
         /// Where it is white. Transparent parts count as white.
         White = "white",
+        /// Where it is black.
+        Black = "black",
         /// Where it is transparent, whatever its colours: OpenAI's way.
         Transparent = "transparent",
+    }
+}
+
+named! {
+    /// How a picture is brought to another shape.
+    InitResize {
+        /// Without regard to its proportions.
+        Stretch = "stretch",
+        /// Until it covers the new shape; what stands out is cut off, on both sides alike.
+        Crop = "crop",
+        /// Until it fits into the new shape; what is left is filled with the pixels at its edge.
+        Fill = "fill",
+    }
+}
+
+named! {
+    /// What the masked part of a picture starts from.
+    MaskFill {
+        /// What the picture shows there.
+        Picture = "picture",
+        /// The colours around it, blurred.
+        Surroundings = "surroundings",
+        /// Noise alone.
+        Noise = "noise",
+        /// Latents of zero, a plain middle tone.
+        Nothing = "nothing",
+    }
+}
+
+named! {
+    /// How a picture is enlarged between two passes: its latents by the methods of torch's `interpolate`, or the decoded picture.
+    Upscaler {
+        /// Latents, linearly.
+        Latent = "latent",
+        LatentBicubic = "latent_bicubic",
+        /// With the coefficients that torch takes when it is asked for antialiasing.
+        LatentBicubicAntialiased = "latent_bicubic_antialiased",
+        LatentNearest = "latent_nearest",
+        LatentNearestExact = "latent_nearest_exact",
+        /// The decoded picture, by Lanczos' filter.
+        Lanczos = "lanczos",
+        /// The decoded picture, by its nearest pixels.
+        Nearest = "nearest",
     }
 }
 

@@ -6,8 +6,8 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::names::{
-    ImageFormat, NoiseSchedule, NoiseSource, OnDisconnect, PreviewDecoder, Priority, PromptSyntax, State,
-    TimestepSpacing,
+    ImageFormat, InitResize, MaskFill, NoiseSchedule, NoiseSource, OnDisconnect, PreviewDecoder, Priority,
+    PromptSyntax, State, TimestepSpacing, Upscaler,
 };
 use crate::problem::ErrorCode;
 use crate::seed::Seed;
@@ -129,11 +129,20 @@ pub struct ResolvedRequest {
     pub noise_source: Option<NoiseSource>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clip_skip: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub variation: Option<ResolvedVariation>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub highres: Option<ResolvedHighres>,
     /// That there was one, and its size; not the picture.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub init_image: Option<InputImage>,
+    /// Absent where it is `stretch`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub init_resize: Option<InitResize>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mask_image: Option<InputImage>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inpaint: Option<ResolvedInpaint>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub strength: Option<f64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -143,6 +152,34 @@ pub struct ResolvedRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline_seconds: Option<f64>,
     pub on_disconnect: OnDisconnect,
+}
+
+/// `variation` after every default was filled in.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct ResolvedVariation {
+    pub seed: Seed,
+    pub strength: f64,
+}
+
+/// `highres` after every default was filled in.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct ResolvedHighres {
+    pub width: u32,
+    pub height: u32,
+    pub steps: u32,
+    pub strength: f64,
+    pub upscaler: Upscaler,
+}
+
+/// `inpaint` after every default was filled in.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct ResolvedInpaint {
+    pub blur: f64,
+    pub fill: MaskFill,
+    /// Absent where the whole picture was made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub padding: Option<u32>,
+    pub overlay: bool,
 }
 
 /// A picture that came with the request.

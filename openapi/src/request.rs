@@ -5,8 +5,8 @@ use utoipa::ToSchema;
 
 use crate::json::{Fields, Json};
 use crate::names::{
-    ImageFormat, MaskWhere, NoiseSchedule, NoiseSource, OnDisconnect, PreviewDecoder, Priority, PromptSyntax,
-    TimestepSpacing,
+    ImageFormat, InitResize, MaskFill, MaskWhere, NoiseSchedule, NoiseSource, OnDisconnect, PreviewDecoder, Priority,
+    PromptSyntax, TimestepSpacing, Upscaler,
 };
 use crate::problem::FieldError;
 use crate::seed::Seed;
@@ -41,7 +41,7 @@ pub struct GenerationRequest {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1, maximum = 8)]
     pub n: Option<i64>,
-    /// Image `i` uses `seed + i`. Default: random.
+    /// Image `i` uses `seed + i`, or, with a `variation`, `seed` itself. Default: random.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seed: Option<Seed>,
     /// In pixels. Default: `init_image`'s, or the model's.
@@ -85,16 +85,28 @@ pub struct GenerationRequest {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 0, maximum = 12)]
     pub clip_skip: Option<i64>,
+    /// A second seed whose noise is mixed into that of the first. Default: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub variation: Option<VariationRequest>,
+    /// A second pass at a larger size, for text-to-image models. Default: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub highres: Option<HighresRequest>,
     /// A picture to start from: base64 of a PNG, JPEG or WebP file, or a data URL of one. It is scaled to `width` and `height`; without
     /// these, its own size is taken.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub init_image: Option<String>,
+    /// How `init_image` and `mask_image` are brought to `width` and `height`. Default: `stretch`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub init_resize: Option<InitResize>,
     /// Where the picture is made anew: as `init_image`, white where it may change, black where it stays.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mask_image: Option<String>,
     /// Where the picture is made anew, in terms of `mask_image`. Default: `white`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mask_where: Option<MaskWhere>,
+    /// How the masked part is made. Default: as diffusers' inpainting pipelines do it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub inpaint: Option<InpaintRequest>,
     /// Which share of the steps is done when starting from `init_image`. Default 0.8.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 0, maximum = 1)]
@@ -122,6 +134,69 @@ pub struct GenerationRequest {
 pub enum ClassLabel {
     Index(i64),
     Name(String),
+}
+
+/// Small changes of a picture: its noise goes some of the way, along a great circle, to the noise of another seed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct VariationRequest {
+    /// Image `i` uses `seed + i` here. Default: random.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seed: Option<Seed>,
+    /// How much of the way: over 0, nearly the noise of the request's `seed`, to 1, that of this one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 0, maximum = 1)]
+    pub strength: Option<f64>,
+}
+
+/// A second pass: the picture is enlarged, noise is put on it, and it is denoised once more at the new size.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct HighresRequest {
+    /// The new size over `width` and `height`; sides are rounded down to what the model can make. Default 2.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 8)]
+    pub scale: Option<f64>,
+    /// In place of `scale`: the new size in pixels. One side is enough: the proportions are those of the first pass.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 2048)]
+    pub width: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 2048)]
+    pub height: Option<i64>,
+    /// Denoising steps of the second pass. Default: those of the first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 1000)]
+    pub steps: Option<i64>,
+    /// How much noise is put on the enlarged picture: the steps of the second pass are this share of a whole schedule. Default 0.75.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 0, maximum = 1)]
+    pub strength: Option<f64>,
+    /// Default: `latent`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub upscaler: Option<Upscaler>,
+}
+
+/// How the masked part of `init_image` is made anew.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct InpaintRequest {
+    /// By how many pixels (a standard deviation) the mask is blurred. Default 0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 0, maximum = 64)]
+    pub blur: Option<f64>,
+    /// Default: `picture`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fill: Option<MaskFill>,
+    /// If given, only the masked part is made, with so many pixels around it, at the full `width` and `height`, and put back into
+    /// `init_image`; the answer has the size of `init_image`. Default: the whole picture is made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 0, maximum = 2048)]
+    pub padding: Option<i64>,
+    /// Whether what the mask keeps is copied from `init_image` in the end, pixel by pixel; else it went through the model's
+    /// autoencoder. Default: whether there is a `padding`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub overlay: Option<bool>,
 }
 
 /// Which previews of the finished picture are sent while it is being made, as `preview` events.
@@ -196,9 +271,28 @@ impl GenerationRequest {
             eta: fields.number("eta"),
             noise_source: fields.choice("noise_source"),
             clip_skip: fields.integer("clip_skip"),
+            variation: fields.object("variation", |variation| VariationRequest {
+                seed: variation.seed("seed"),
+                strength: variation.number("strength"),
+            }),
+            highres: fields.object("highres", |highres| HighresRequest {
+                scale: highres.number("scale"),
+                width: highres.integer("width"),
+                height: highres.integer("height"),
+                steps: highres.integer("steps"),
+                strength: highres.number("strength"),
+                upscaler: highres.choice("upscaler"),
+            }),
             init_image: fields.text("init_image"),
+            init_resize: fields.choice("init_resize"),
             mask_image: fields.text("mask_image"),
             mask_where: fields.choice("mask_where"),
+            inpaint: fields.object("inpaint", |inpaint| InpaintRequest {
+                blur: inpaint.number("blur"),
+                fill: inpaint.choice("fill"),
+                padding: inpaint.integer("padding"),
+                overlay: inpaint.boolean("overlay"),
+            }),
             strength: fields.number("strength"),
             preview: fields.object("preview", |preview| PreviewRequest {
                 every: preview.integer("every"),
@@ -231,6 +325,9 @@ mod tests {
             class_label: Some(ClassLabel::Name("Sneaker".to_owned())),
             seed: Some(Seed(u64::MAX)),
             guidance_scale: Some(2.0),
+            variation: Some(VariationRequest { seed: Some(Seed(3)), strength: Some(0.5) }),
+            highres: Some(HighresRequest { scale: Some(1.5), upscaler: Some(Upscaler::Lanczos), ..Default::default() }),
+            inpaint: Some(InpaintRequest { fill: Some(MaskFill::Noise), padding: Some(8), ..Default::default() }),
             preview: Some(PreviewRequest { every: Some(5), ..Default::default() }),
             output: Some(OutputRequest { format: Some(ImageFormat::Webp), ..Default::default() }),
             on_disconnect: Some(OnDisconnect::Keep),

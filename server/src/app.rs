@@ -11,6 +11,7 @@ use x0_engine::EngineHandle;
 
 use crate::generation::{Generations, Inboxes};
 use crate::http::body::BodyReader;
+use crate::http::sdapi::Sdapi;
 use crate::metrics::Metrics;
 use crate::shutdown::Lifecycle;
 use crate::validate::{Validator, Work};
@@ -33,6 +34,7 @@ pub struct App {
     /// Event streams that may be open.
     pub streams: Arc<Semaphore>,
     pub bodies: BodyReader,
+    pub sdapi: Sdapi,
     /// How long an answer may wait for its picture.
     pub max_wait: Duration,
     /// A model call that takes longer hangs.

@@ -11,6 +11,7 @@ pub mod config;
 pub mod denoiser;
 pub mod generation;
 pub mod http;
+pub mod infotext;
 pub mod metrics;
 pub mod picture;
 #[cfg(test)]

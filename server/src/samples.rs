@@ -3,11 +3,13 @@
 use jiff::Timestamp;
 use uuid::Uuid;
 use x0_model::sampler::{SamplerKind, SamplerSpec};
-use x0_model::{Conditioning, Cost, Request};
+use x0_model::{Conditioning, Cost, ModelInfo, Request, RequestError};
 use x0_openapi::{
-    GenerationRecord, ImageFormat, NoiseSchedule, OnDisconnect, Priority, ResolvedOutput, ResolvedRequest, Seed,
+    GenerationRecord, ImageFormat, NoiseSchedule, OnDisconnect, PreviewDecoder, Priority, ResolvedOutput,
+    ResolvedRequest, Seed,
 };
 
+use crate::catalog::Catalog;
 use crate::validate::{Order, Work};
 
 /// Steps of every image.
@@ -35,8 +37,12 @@ fn resolved(n: u32) -> ResolvedRequest {
         eta: None,
         noise_source: None,
         clip_skip: None,
+        variation: None,
+        highres: None,
         init_image: None,
+        init_resize: None,
         mask_image: None,
+        inpaint: None,
         strength: None,
         preview: None,
         output: ResolvedOutput { format: ImageFormat::Png, quality: None, metadata: Some(true), inline: false },
@@ -59,13 +65,49 @@ pub(crate) fn order(n: u32) -> Order {
         sampler: SamplerSpec::from(SamplerKind::Ddim),
         noise_source: Default::default(),
         clip_skip: None,
+        variation: None,
         init: None,
+        highres: None,
     };
-    let cost = Cost { calls: STEPS, rows: 1, tensor_height: SIDE, tensor_width: SIDE, context: 0 };
+    let cost = Cost { calls: STEPS, rows: 1, tensor_height: SIDE, tensor_width: SIDE, context: 0, second_pass: None };
     Order::new(Work::new("toy", request, None), cost, resolved(n), Vec::new())
 }
 
 /// The record of a new generation of `n` images.
 pub(crate) fn record(n: u32) -> GenerationRecord {
     order(n).record(Uuid::now_v7(), Timestamp::now())
+}
+
+/// A server without models.
+#[derive(Debug)]
+pub(crate) struct EmptyCatalog;
+
+impl Catalog for EmptyCatalog {
+    fn infos(&self) -> Vec<&ModelInfo> {
+        Vec::new()
+    }
+
+    fn info(&self, _: &str) -> Option<&ModelInfo> {
+        None
+    }
+
+    fn plan(&self, _: &str, _: &Request) -> Result<Cost, RequestError> {
+        Err(RequestError { field: "model", message: "there are no models".to_owned() })
+    }
+
+    fn warnings(&self, _: &str, _: &Request) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn preview_decoders(&self, _: &str) -> Vec<PreviewDecoder> {
+        Vec::new()
+    }
+
+    fn auto_preview(&self, _: &str, _: &Request) -> PreviewDecoder {
+        PreviewDecoder::Full
+    }
+
+    fn is_loaded(&self, _: &str) -> bool {
+        false
+    }
 }

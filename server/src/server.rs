@@ -20,6 +20,7 @@ use crate::catalog::Catalog;
 use crate::config::{Config, ShutdownConfig};
 use crate::generation::{Generations, Inboxes, Outlet};
 use crate::http::body::BodyReader;
+use crate::http::sdapi::Sdapi;
 use crate::http::{accept, router};
 use crate::metrics::Metrics;
 use crate::shutdown::{Lifecycle, Stage};
@@ -84,6 +85,7 @@ impl Server {
             lifecycle: Lifecycle::new(),
             streams: Arc::new(Semaphore::new(config.max_streams)),
             bodies: BodyReader::new(config.body),
+            sdapi: Sdapi::default(),
             max_wait: config.max_wait,
             step_timeout: config.step_timeout,
             started: Timestamp::now(),

@@ -28,6 +28,7 @@ async function call(method, path, body) {
 export const models = async () => (await call("GET", "v1/models")).data;
 export const samplers = async () => (await call("GET", "v1/samplers")).data;
 export const create = (request) => call("POST", "v1/generations", request);
+export const settings = (image) => call("POST", "v1/pictures/settings", { image });
 export const record = (id) => call("GET", `v1/generations/${id}`);
 export const cancel = (id) => call("DELETE", `v1/generations/${id}`);
 export const events = (id) => new EventSource(`v1/generations/${id}/events`);

@@ -2,6 +2,7 @@
 
 import * as api from "./api.js";
 import { Card } from "./card.js";
+import { receive } from "./drop.js";
 import { Form } from "./form.js";
 import { shimmer } from "./noise.js";
 import { watch } from "./watch.js";
@@ -93,6 +94,13 @@ function reuse(seed) {
   document.querySelector("#seed").focus();
 }
 
+/** Takes over the settings of a picture that was made before. */
+function refill(request) {
+  form.clear();
+  form.fill(request);
+  say("The picture’s settings are in the form.");
+}
+
 function follow(id) {
   current?.stop();
   form.clear();
@@ -145,6 +153,7 @@ async function start() {
   }
   root.addEventListener("submit", generate);
   form.controls.cancel.addEventListener("click", cancel);
+  receive(refill, (problem) => form.show(problem));
   addEventListener("hashchange", open);
   open();
 }

@@ -3,6 +3,8 @@
 import { element } from "./element.js";
 
 const PREVIEWS = 12;
+/** Fields of a request that change the picture and that the form has no control for. */
+const UNSEEN = ["prompt_syntax", "variation", "highres", "noise_source", "clip_skip", "guidance_rescale", "timestep_spacing", "eta", "noise_schedule"];
 
 export class Form {
   /** `models` and `samplers` are as the server lists them. */
@@ -16,6 +18,7 @@ export class Form {
     const first = models.find((model) => model.default);
     if (first) this.controls.model.value = first.id;
     this.controls.model.addEventListener("change", () => this.#showModel());
+    root.querySelector("#kept button").addEventListener("click", () => this.#keep({}));
     this.controls.sampler.addEventListener("change", () => this.#showOptions());
     root.addEventListener("input", ({ target }) => this.#forgive(target));
     root.addEventListener("keydown", (event) => {
@@ -26,7 +29,7 @@ export class Form {
 
   /** What is filled in, as the body of `POST /v1/generations`. Blank fields are left to the server's defaults. */
   request() {
-    const request = {};
+    const request = { ...this.kept };
     for (const control of this.#visible()) {
       const value = read(control);
       if (value === undefined) continue;
@@ -41,15 +44,27 @@ export class Form {
 
   /** Fills in a request that was made before, as its record tells it. */
   fill(request) {
-    if (!this.models.has(request.model)) return;
-    this.controls.model.value = request.model;
+    if (request.model && !this.models.has(request.model)) return;
+    if (request.model) this.controls.model.value = request.model;
     this.#showModel();
-    this.controls.sampler.value = request.sampler;
+    this.controls.sampler.value = request.sampler ?? "";
     this.#showOptions();
-    for (const control of this.#visible()) {
+    const seen = this.#visible();
+    for (const control of seen) {
       const value = request[control.name];
       if (value !== undefined && control.name !== "model") control.value = value;
     }
+    const said = (name) => request[name] && request[name] !== "default";
+    const unseen = UNSEEN.filter((name) => said(name) && !seen.some((control) => control.name === name));
+    this.#keep(Object.fromEntries(unseen.map((name) => [name, request[name]])));
+  }
+
+  /** Goes on asking for what the form does not show, until it is told not to. */
+  #keep(fields) {
+    this.kept = fields;
+    const box = this.root.querySelector("#kept");
+    box.hidden = Object.keys(fields).length === 0;
+    box.querySelector("output").value = JSON.stringify(fields).slice(1, -1).replaceAll('"', "").replaceAll(",", ", ");
   }
 
   set seed(seed) {
@@ -118,6 +133,7 @@ export class Form {
     controls.prompt.placeholder = model.examples[0] ?? "";
     this.root.querySelector("#examples").replaceChildren(...model.examples.map((text) => this.#example(text)));
 
+    this.#keep({});
     controls.steps.placeholder = model.defaults.steps;
     controls.guidance_scale.placeholder = model.defaults.guidance_scale;
     this.root.querySelector("#guidance").hidden = !model.guidable;

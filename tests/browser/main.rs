@@ -165,3 +165,32 @@ async fn a_lost_connection_is_made_again() {
     let frames = browser.script(&format!("return {PREVIEWS}"), json!([])).await;
     assert!(frames.as_u64() >= Some(1), "what came before is still there");
 }
+
+#[tokio::test]
+async fn a_picture_that_is_dropped_gives_its_settings_back() {
+    let server = Server::start();
+    let request =
+        json!({"class_label": "bag", "seed": 77, "steps": 9, "guidance_scale": 2.5, "noise_source": "philox"});
+    let picture = BASE64.encode(server.picture(&request).await);
+    let browser = opened(&server).await;
+    let drop = "const bytes = Uint8Array.from(atob(arguments[0]), (c) => c.charCodeAt(0));
+        const transfer = new DataTransfer();
+        transfer.items.add(new File([bytes], 'a.png', { type: 'image/png' }));
+        document.body.dispatchEvent(new DragEvent('drop', { dataTransfer: transfer, bubbles: true, cancelable: true }));";
+    browser.script(drop, json!([picture])).await;
+    browser.wait_for("document.querySelector('#seed').value === '77'").await;
+    let value =
+        async |id: &str| browser.script(&format!("return document.querySelector('#{id}').value"), json!([])).await;
+    assert_eq!([value("class_label").await, value("steps").await, value("guidance_scale").await], ["bag", "9", "2.5"]);
+    assert_eq!(browser.text("#kept output").await, "noise_source:philox");
+    browser.click("#generate").await;
+    browser.wait_for(&format!("{STATUS}.startsWith('Done')")).await;
+    let same = "const link = document.querySelector('.result a').href;
+        return fetch(link).then((answer) => answer.arrayBuffer())
+            .then((file) => btoa(String.fromCharCode(...new Uint8Array(file))));";
+    assert_eq!(browser.script(same, json!([])).await, picture, "it makes the same picture again");
+
+    browser.script(drop, json!([BASE64.encode("no picture")])).await;
+    browser.wait_for("document.querySelector('#problem').textContent.includes('does not say')").await;
+    assert_eq!(browser.complaints().await, [""; 0]);
+}

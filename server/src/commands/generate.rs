@@ -109,10 +109,10 @@ impl Generate {
         }
         let files = self.files(&record.model, record.request.seed, order.job(Uuid::nil(), Instant::now()).images.get());
         let pictures = make(&library, &order)?;
-        for (index, (file, picture)) in (0..).zip(files.iter().zip(&pictures)) {
-            let bytes = encode(picture, &order.encoding(index)).map_err(CommandError::failed)?;
+        for (index, (file, picture)) in (0..).zip(files.iter().zip(pictures)) {
+            let bytes = encode(&order.finishing()(picture), &order.encoding(index)).map_err(CommandError::failed)?;
             fs::write(file, bytes).map_err(|error| CommandError::Failed(format!("{}: {error}", file.display())))?;
-            print(format_args!("{}  seed {}", file.display(), record.request.seed.0.wrapping_add(u64::from(index))))?;
+            print(format_args!("{}  seed {}", file.display(), order.seed(index)))?;
         }
         Ok(())
     }

@@ -9,7 +9,7 @@ use tokio::sync::{Semaphore, mpsc};
 use uuid::Uuid;
 use x0_engine::{EngineHandle, Event, Failure, FailureCode, JobId, StepReport};
 use x0_model::Picture;
-use x0_openapi::{ErrorCode, GenerationError, ImageRecord, PreviewEvent, ResolvedPreview, Seed, State, StepEvent};
+use x0_openapi::{ErrorCode, GenerationError, ImageRecord, PreviewEvent, ResolvedPreview, State, StepEvent};
 
 use super::{Fact, FinishedImage, Glimpse};
 use crate::metrics::Metrics;
@@ -135,7 +135,8 @@ impl Recorder {
 
     async fn image(&self, index: u32, picture: Picture) -> Result<Option<State>, StoreError> {
         let request = self.order.resolved();
-        let encoded = match self.encode(|| picture, self.order.encoding(index)).await {
+        let finishing = self.order.finishing();
+        let encoded = match self.encode(move || finishing(picture), self.order.encoding(index)).await {
             Ok(encoded) => encoded,
             Err(error) => {
                 tracing::error!(generation = %self.id, error, "an image could not be encoded");
@@ -148,7 +149,7 @@ impl Recorder {
         self.metrics.image_finished(&request.model, encoded.duration);
         let record = ImageRecord {
             index,
-            seed: Seed(request.seed.0.wrapping_add(u64::from(index))),
+            seed: self.order.seed(index),
             url: format!("/v1/generations/{}/images/{index}", self.id),
             width: encoded.width,
             height: encoded.height,

@@ -3,7 +3,7 @@
 use axum::http::StatusCode;
 use axum::http::header::{self, HeaderName, HeaderValue};
 use serde::Serialize;
-use x0_openapi::{HuggingFaceProblem, Named as _, OpenAiError, OpenAiProblem};
+use x0_openapi::{HuggingFaceProblem, Named as _, OpenAiError, OpenAiProblem, SdapiProblem};
 
 use super::error::ApiError;
 
@@ -19,6 +19,8 @@ pub enum Dialect {
     OpenAi,
     /// Hugging Face's.
     HuggingFace,
+    /// AUTOMATIC1111's.
+    Sdapi,
 }
 
 /// An error as it is sent.
@@ -36,6 +38,8 @@ impl Dialect {
             Dialect::OpenAi
         } else if path.starts_with("/hf/") {
             Dialect::HuggingFace
+        } else if path.starts_with("/sdapi/") || path.starts_with("/internal/") {
+            Dialect::Sdapi
         } else {
             Dialect::Problem
         }
@@ -59,6 +63,16 @@ impl Dialect {
                     (X_SHOULD_RETRY, HeaderValue::from_static(if worth_retrying(error) { "true" } else { "false" })),
                 ],
                 body: written(&OpenAiProblem { error: openai_error(error) }),
+            },
+            Dialect::Sdapi => Spoken {
+                status: error.status(),
+                headers: vec![(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))],
+                body: written(&SdapiProblem {
+                    error: error.code.name().to_owned(),
+                    detail: error.detail.clone(),
+                    body: String::new(),
+                    errors: error.everything(),
+                }),
             },
             Dialect::HuggingFace => Spoken {
                 status: match error.status() {
@@ -135,6 +149,17 @@ mod tests {
     }
 
     #[test]
+    fn automatic1111_has_its_own_keys() {
+        let (status, said) = said(Dialect::Sdapi, &ApiError::fields(vec![wrong("steps"), wrong("n_iter")]));
+        let detail = "2 fields are wrong: steps, n_iter";
+        let errors = "steps: 0 is less than 1; n_iter: 0 is less than 1";
+        assert_eq!(
+            (status, said),
+            (422, json!({"error": "out_of_range", "detail": detail, "body": "", "errors": errors}))
+        );
+    }
+
+    #[test]
     fn a_shape_without_a_list_says_everything_in_words() {
         let (_, said) = said(Dialect::OpenAi, &ApiError::fields(vec![wrong("steps"), wrong("n")]));
         assert_eq!(said["error"]["message"], "steps: 0 is less than 1; n: 0 is less than 1");
@@ -152,6 +177,8 @@ mod tests {
         assert_eq!(Dialect::of("/v1/images/generations"), Dialect::OpenAi);
         assert_eq!(Dialect::of("/v1/images/nonsense"), Dialect::OpenAi);
         assert_eq!(Dialect::of("/hf/fashion"), Dialect::HuggingFace);
+        assert_eq!(Dialect::of("/sdapi/v1/txt2img"), Dialect::Sdapi);
+        assert_eq!(Dialect::of("/internal/progress"), Dialect::Sdapi);
         assert_eq!(Dialect::of("/v1/generations"), Dialect::Problem);
     }
 }

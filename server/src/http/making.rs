@@ -55,7 +55,24 @@ impl Making {
         answer: Answer,
         key: Option<IdempotencyKey>,
     ) -> Result<Self, ApiError> {
-        let order = order(app, asked, answer).await?;
+        Self::begin_order(app, order(app, asked, answer).await?, key).await
+    }
+
+    /// Checks one request, and gets it accepted as several generations of `size` images each. If one of them is refused, so are all.
+    pub async fn begin_in_parts(
+        app: &AppState,
+        asked: Asked,
+        answer: Answer,
+        size: u32,
+    ) -> Result<Vec<Self>, ApiError> {
+        let mut parts = Vec::new();
+        for part in order(app, asked, answer).await?.split(size) {
+            parts.push(Self::begin_order(app, part, None).await?);
+        }
+        Ok(parts)
+    }
+
+    async fn begin_order(app: &AppState, order: Order, key: Option<IdempotencyKey>) -> Result<Self, ApiError> {
         let cancels = order.resolved().on_disconnect == OnDisconnect::Cancel;
         let Accepted { record, replayed } =
             app.generations.accept(order, key).await.map_err(|reason| refused(app, reason))?;

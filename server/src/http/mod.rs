@@ -16,4 +16,5 @@ mod patience;
 pub mod replicate;
 pub mod router;
 pub mod routes;
+pub mod sdapi;
 pub mod sse;

@@ -18,8 +18,9 @@ use super::openai::{create_image, edit_image};
 use super::replicate::{cancel_prediction, create_prediction, get_prediction, list_predictions, model_routes};
 use super::routes::{
     cancel_generation, create_generation, docs, generation_events, generation_image, get_generation, health,
-    list_generations, metrics, models, page, samplers,
+    list_generations, metrics, models, page, picture_settings, samplers,
 };
+use super::sdapi::{generate, interrupt, lists, options, png_info, progress, system};
 use crate::app::AppState;
 
 /// The whole service.
@@ -52,6 +53,7 @@ fn api() -> OpenApiRouter<AppState> {
         .routes(routes!(get_generation::get_generation, cancel_generation::cancel_generation))
         .routes(routes!(generation_events::generation_events))
         .routes(routes!(generation_image::generation_image))
+        .routes(routes!(picture_settings::read_picture_settings))
         .routes(routes!(models::list_models))
         .routes(routes!(models::get_model))
         .routes(routes!(samplers::list_samplers))
@@ -65,6 +67,31 @@ fn api() -> OpenApiRouter<AppState> {
         .routes(routes!(model_routes::get_model))
         .routes(routes!(model_routes::list_versions))
         .routes(routes!(model_routes::get_version))
+        .routes(routes!(generate::text_to_image))
+        .routes(routes!(generate::image_to_image))
+        .routes(routes!(progress::progress))
+        .routes(routes!(progress::task_progress))
+        .routes(routes!(progress::pending_tasks))
+        .routes(routes!(interrupt::interrupt))
+        .routes(routes!(interrupt::skip))
+        .routes(routes!(options::get_options, options::set_options))
+        .routes(routes!(png_info::png_info))
+        .routes(routes!(lists::samplers))
+        .routes(routes!(lists::schedulers))
+        .routes(routes!(lists::models))
+        .routes(routes!(lists::autoencoders))
+        .routes(routes!(lists::upscalers))
+        .routes(routes!(lists::latent_upscale_modes))
+        .routes(routes!(lists::embeddings))
+        .routes(routes!(lists::scripts))
+        .routes(routes!(lists::loras))
+        .routes(routes!(lists::hypernetworks))
+        .routes(routes!(lists::face_restorers))
+        .routes(routes!(lists::realesrgan_models))
+        .routes(routes!(lists::prompt_styles))
+        .routes(routes!(lists::cmd_flags))
+        .routes(routes!(system::memory))
+        .routes(routes!(system::refresh_checkpoints))
         .routes(routes!(health::livez))
         .routes(routes!(health::readyz))
         .routes(routes!(metrics::metrics))

@@ -66,10 +66,11 @@ pub fn decode_image(file: &[u8], limits: DecodeLimits) -> Result<Picture, Decode
     Ok(Picture { width, height, channels: Channels::Rgb, bytes })
 }
 
-/// Decodes a mask to gray: 255 where the picture may change, which is where the file is white, or where it is transparent.
+/// Decodes a mask to gray: 255 where the picture may change, which is where the file is white, black, or transparent.
 pub fn decode_mask(file: &[u8], changes: MaskWhere, limits: DecodeLimits) -> Result<Picture, DecodeError> {
     let (mask, nowhere) = match changes {
         MaskWhere::White => (white(decode_image(file, limits)?), "all black"),
+        MaskWhere::Black => (inverted(white(decode_image(file, limits)?)), "all white"),
         MaskWhere::Transparent => (transparent(&decode(file, limits)?), "transparent nowhere"),
     };
     if mask.bytes.iter().all(|&value| value == 0) {
@@ -84,6 +85,10 @@ fn white(image: Picture) -> Picture {
     let rgb = image::RgbImage::from_raw(width, height, image.bytes).expect("a picture holds width * height * 3 bytes");
     let bytes = DynamicImage::ImageRgb8(rgb).into_luma8().into_raw();
     Picture { width, height, channels: Channels::Gray, bytes }
+}
+
+fn inverted(mask: Picture) -> Picture {
+    Picture { bytes: mask.bytes.into_iter().map(|value| 255 - value).collect(), ..mask }
 }
 
 fn transparent(image: &DynamicImage) -> Picture {
@@ -217,6 +222,8 @@ mod tests {
         assert_eq!(mask(255).unwrap(), gray(255));
         let opaque = decode_mask(&file(255), MaskWhere::Transparent, LIMITS).unwrap_err();
         assert_eq!(opaque.message, "the mask is transparent nowhere, so nothing would change");
+        let black = |value| decode_mask(&file(value), MaskWhere::Black, LIMITS);
+        assert_eq!((black(0).unwrap(), black(255).unwrap_err().code), (gray(255), ErrorCode::MaskMismatch));
     }
 
     #[test]

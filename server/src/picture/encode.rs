@@ -7,18 +7,60 @@ use image::{ExtendedColorType, GrayImage, ImageError, ImageResult, RgbImage};
 use x0_model::{Channels, Picture};
 use x0_openapi::ImageFormat;
 
-/// The keyword of the PNG text chunk that says which request makes the picture again.
+/// The keyword of the PNG text chunk that says which request makes the picture again, as JSON.
 pub const TEXT_KEYWORD: &str = "x0";
+/// The keyword of AUTOMATIC1111's text chunk.
+pub const INFOTEXT_KEYWORD: &str = "parameters";
+/// The keyword of the text chunk with an XMP packet (XMP specification, part 3, section 1.1.5).
+const XMP_KEYWORD: &str = "XML:com.adobe.xmp";
 
 /// How a picture is to be written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Encoding {
-    /// With `text` in an `iTXt` chunk of the keyword [`TEXT_KEYWORD`].
-    Png { text: Option<String> },
+    /// With `iTXt` chunks that say where the picture comes from, if there is a `text`.
+    Png { text: Option<Box<Provenance>> },
     /// `quality` is 1..=100.
     Jpeg { quality: u8 },
     /// Without loss.
     Webp,
+}
+
+/// Where a picture comes from, for programs that read its file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Provenance {
+    /// The request that makes it again, as JSON.
+    pub request: String,
+    /// The same in AUTOMATIC1111's words.
+    pub infotext: String,
+    pub source: DigitalSource,
+}
+
+/// IPTC's word for how a picture came about: <https://cv.iptc.org/newscodes/digitalsourcetype/>.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DigitalSource {
+    /// All of it was made by a model.
+    TrainedAlgorithmicMedia,
+    /// A part of another picture was made anew by a model.
+    CompositeWithTrainedAlgorithmicMedia,
+}
+
+impl DigitalSource {
+    fn name(self) -> &'static str {
+        match self {
+            DigitalSource::TrainedAlgorithmicMedia => "trainedAlgorithmicMedia",
+            DigitalSource::CompositeWithTrainedAlgorithmicMedia => "compositeWithTrainedAlgorithmicMedia",
+        }
+    }
+
+    /// An XMP packet with nothing else in it.
+    fn xmp(self) -> String {
+        format!(
+            "<x:xmpmeta xmlns:x=\"adobe:ns:meta/\"><rdf:RDF xmlns:rdf=\"http://www.w3.org/1999/02/22-rdf-syntax-ns#\"><rdf:Description \
+             rdf:about=\"\" xmlns:Iptc4xmpExt=\"http://iptc.org/std/Iptc4xmpExt/2008-02-29/\" \
+             Iptc4xmpExt:DigitalSourceType=\"http://cv.iptc.org/newscodes/digitalsourcetype/{}\"/></rdf:RDF></x:xmpmeta>",
+            self.name()
+        )
+    }
 }
 
 impl Encoding {
@@ -50,7 +92,7 @@ pub fn encode(picture: &Picture, encoding: &Encoding) -> ImageResult<Vec<u8>> {
     Ok(file)
 }
 
-fn write_png(file: &mut Vec<u8>, picture: &Picture, text: Option<&str>) -> Result<(), png::EncodingError> {
+fn write_png(file: &mut Vec<u8>, picture: &Picture, text: Option<&Provenance>) -> Result<(), png::EncodingError> {
     let mut encoder = png::Encoder::new(file, picture.width, picture.height);
     encoder.set_color(match picture.channels {
         Channels::Gray => png::ColorType::Grayscale,
@@ -58,7 +100,9 @@ fn write_png(file: &mut Vec<u8>, picture: &Picture, text: Option<&str>) -> Resul
     });
     encoder.set_depth(png::BitDepth::Eight);
     if let Some(text) = text {
-        encoder.add_itxt_chunk(TEXT_KEYWORD.to_owned(), text.to_owned())?;
+        encoder.add_itxt_chunk(TEXT_KEYWORD.to_owned(), text.request.clone())?;
+        encoder.add_itxt_chunk(INFOTEXT_KEYWORD.to_owned(), text.infotext.clone())?;
+        encoder.add_itxt_chunk(XMP_KEYWORD.to_owned(), text.source.xmp())?;
     }
     let mut writer = encoder.write_header()?;
     writer.write_image_data(&picture.bytes)?;
@@ -103,7 +147,7 @@ mod tests {
     #[test]
     fn lossless_formats_give_the_pixels_back() {
         for channels in [Channels::Gray, Channels::Rgb] {
-            for encoding in [Encoding::Png { text: Some("{\"seed\":7}".to_owned()) }, Encoding::Webp] {
+            for encoding in [Encoding::Png { text: Some(provenance()) }, Encoding::Webp] {
                 let picture = picture(28, 20, channels);
                 let file = encode(&picture, &encoding).unwrap();
                 assert_eq!(file, encode(&picture, &encoding).unwrap(), "the same bytes each time");
@@ -126,13 +170,29 @@ mod tests {
         assert!(file(10).len() < file(90).len());
     }
 
+    fn provenance() -> Box<Provenance> {
+        Box::new(Provenance {
+            request: "{\"prompt\":\"ein Schäfchen 🐑\"}".to_owned(),
+            infotext: "ein Schäfchen 🐑\nSteps: 3".to_owned(),
+            source: DigitalSource::TrainedAlgorithmicMedia,
+        })
+    }
+
     #[test]
-    fn the_png_text_can_be_read() {
-        let text = "{\"prompt\":\"ein Schäfchen 🐑\"}";
-        let file = encode(&picture(4, 4, Channels::Gray), &Encoding::Png { text: Some(text.to_owned()) }).unwrap();
+    fn the_png_says_where_it_comes_from() {
+        let file = encode(&picture(4, 4, Channels::Gray), &Encoding::Png { text: Some(provenance()) }).unwrap();
         let reader = png::Decoder::new(std::io::Cursor::new(file)).read_info().unwrap();
-        let chunk = &reader.info().utf8_text[0];
-        assert_eq!((chunk.keyword.as_str(), chunk.get_text().unwrap().as_str()), (TEXT_KEYWORD, text));
+        let chunks = &reader.info().utf8_text;
+        let texts: Vec<_> = chunks.iter().map(|chunk| (chunk.keyword.as_str(), chunk.get_text().unwrap())).collect();
+        assert_eq!(texts[0], (TEXT_KEYWORD, provenance().request));
+        assert_eq!(texts[1], (INFOTEXT_KEYWORD, provenance().infotext));
+        let (keyword, xmp) = &texts[2];
+        assert_eq!(*keyword, XMP_KEYWORD);
+        assert!(
+            xmp.contains(
+                "DigitalSourceType=\"http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia\""
+            )
+        );
     }
 
     #[test]

@@ -1,7 +1,13 @@
 //! Pictures as files: what goes out is encoded, what comes in is decoded. All of it is work for the blocking pool.
 
+mod arrange;
 mod decode;
 mod encode;
+mod overlay;
+mod texts;
 
+pub use arrange::arranged;
 pub use decode::{DecodeError, DecodeLimits, decode_base64, decode_image, decode_mask};
-pub use encode::{Encoding, TEXT_KEYWORD, encode, fit};
+pub use encode::{DigitalSource, Encoding, INFOTEXT_KEYWORD, Provenance, TEXT_KEYWORD, encode, fit};
+pub use overlay::{Overlay, Region, blurred, surroundings, widened};
+pub use texts::texts;

@@ -41,7 +41,7 @@ impl General {
         }
         Self {
             n,
-            seed: seed(checks, request.seed, n),
+            seed: seed(checks, "seed", request.seed, if request.variation.is_some() { 1 } else { n }),
             width: checks.integer("width", request.width, 1..=limits.side, ErrorCode::InvalidSize),
             height: checks.integer("height", request.height, 1..=limits.side, ErrorCode::InvalidSize),
             steps: checks.integer("steps", request.steps, 1..=limits.steps, ErrorCode::OutOfRange),
@@ -63,14 +63,14 @@ impl General {
 }
 
 /// The seed, or a random one that every JSON client reads exactly; the last image must still have a seed.
-fn seed(checks: &mut Checks, seed: Option<Seed>, n: u32) -> Seed {
+pub(super) fn seed(checks: &mut Checks, field: &str, seed: Option<Seed>, n: u32) -> Seed {
     let last = u64::from(n - 1);
     match seed {
         None => Seed(random() % (Seed::MAX_NUMBER - last)),
         Some(seed) => {
             if seed.0.checked_add(last).is_none() {
                 let message = format!("the seed of image {last} would be over {}", u64::MAX);
-                checks.fail("seed", ErrorCode::OutOfRange, message);
+                checks.fail(field, ErrorCode::OutOfRange, message);
             }
             seed
         }

@@ -3,23 +3,25 @@
 mod checks;
 mod condition;
 mod general;
+mod highres;
 mod limits;
 mod order;
 mod preview;
 mod sampling;
 mod size;
 mod start;
+mod variation;
 
 use std::sync::Arc;
 
-use x0_model::{Conditioning, Cost, ModelInfo, ModelKind, Request, RequestError};
+use x0_model::{Conditioning, Cost, Highres, ModelInfo, ModelKind, Request, RequestError};
 use x0_openapi::{
-    ClassLabel, ErrorCode, FieldError, GenerationRequest, ImageFormat, OnDisconnect, PreviewDecoder, ResolvedPreview,
-    ResolvedRequest,
+    ClassLabel, ErrorCode, FieldError, GenerationRequest, ImageFormat, InitResize, InputImage, OnDisconnect,
+    PreviewDecoder, ResolvedHighres, ResolvedInpaint, ResolvedPreview, ResolvedRequest, ResolvedVariation, Seed,
 };
 
 pub use limits::Limits;
-pub use order::{Order, Work};
+pub use order::{Order, Work, request_of_image};
 pub use sampling::{noise_schedule_name, timestep_spacing_name};
 
 use crate::catalog::{Catalog, default_model};
@@ -99,6 +101,7 @@ impl Validator {
         }
         request.prompt.take_if(|prompt| prompt.is_empty());
         request.negative_prompt.take_if(|prompt| prompt.is_empty());
+        request.prompt_syntax = None;
         if kind == ModelKind::ClassConditional && request.class_label.is_none() {
             // The model must not be chosen anew when there is no prompt any more.
             request.model = self.model_of(request).map(|info| info.name.clone());
@@ -149,19 +152,28 @@ impl Validator {
         let condition = condition::condition(checks, request, info, &self.limits);
         let start = start::start(checks, request, general.strength, info, &self.limits);
         let sampler = sampling::sampler(checks, request, general.eta, info);
-        let start_size = start.as_ref().map(|start| start::size_of(&start.picture));
+        let start_size = start.as_ref().map(start::Start::picture);
         let (width, height) = size::size(checks, (general.width, general.height), start_size, info, &self.limits);
-        let side = width.max(height);
+        let variation = variation::variation(checks, request.variation, general.n);
+        let steps = general.steps.unwrap_or(info.defaults.steps);
+        let highres = highres::highres(checks, request.highres, steps, (width, height), info, &self.limits);
+        let side = highres.map_or(width.max(height), |highres| highres.width.max(highres.height));
         let decoders = self.catalog.preview_decoders(&info.name);
         let preview = preview::preview(checks, request.preview, side, &decoders, &self.limits);
         let guidance_scale = self.guidance(checks, &general, info);
-        let steps = general.steps.unwrap_or(info.defaults.steps);
-        self.check_cost(checks, &general, steps, u64::from(width) * u64::from(height));
+        self.check_cost(checks, &general, (steps, width, height), highres);
+        if checks.any() {
+            return None;
+        }
+        let given = start.as_ref().map(Given::new).unwrap_or_default();
+        let prepared = start.map(|start| start.prepared((width, height)));
+        let (init, overlay) = prepared.map(|prepared| (prepared.init, prepared.overlay)).unzip();
 
         let request = Request {
             conditioning: condition?,
             seed: general.seed.0,
             noise_source: request.noise_source.map(sampling::noise_source_of).unwrap_or_default(),
+            variation,
             width,
             height,
             steps,
@@ -169,13 +181,14 @@ impl Validator {
             guidance_rescale: general.guidance_rescale,
             sampler,
             clip_skip: general.clip_skip,
-            init: start,
+            init,
+            highres,
         };
         let cost = self.plan(checks, info, &request)?;
         let preview = preview.map(|preview| self.with_decoder(preview, info, &request));
         let warnings = self.catalog.warnings(&info.name, &request);
-        let resolved = resolved(&general, &request, info, preview);
-        Some(Order::new(Work::new(&info.name, request, preview), cost, resolved, warnings))
+        let resolved = resolved(&general, &request, &given, info, preview);
+        Some(Order::new(Work::new(&info.name, request, preview), cost, resolved, warnings).laid_into(overlay.flatten()))
     }
 
     /// Names the decoder that `auto` stands for.
@@ -196,12 +209,23 @@ impl Validator {
         1.0
     }
 
-    fn check_cost(&self, checks: &mut Checks, general: &General, steps: u32, pixels: u64) {
-        let cost = u64::from(general.n).saturating_mul(u64::from(steps)).saturating_mul(pixels);
+    fn check_cost(
+        &self,
+        checks: &mut Checks,
+        general: &General,
+        (steps, width, height): (u32, u32, u32),
+        highres: Option<Highres>,
+    ) {
+        let pixel_steps = |steps: u32, width: u32, height: u32| {
+            u64::from(steps).saturating_mul(u64::from(width)).saturating_mul(u64::from(height))
+        };
+        let second = highres.map_or(0, |highres| pixel_steps(highres.steps, highres.width, highres.height));
+        let each = pixel_steps(steps, width, height).saturating_add(second);
+        let cost = u64::from(general.n).saturating_mul(each);
         let most = self.limits.pixel_steps;
         if cost > most {
             let message = format!(
-                "{} images of {pixels} pixels and {steps} steps are {cost} pixel steps, more than the {most} that this server allows",
+                "{} images of {each} pixel steps are {cost}, more than the {most} that this server allows",
                 general.n
             );
             checks.fail("steps", ErrorCode::CostTooHigh, message);
@@ -231,13 +255,35 @@ fn code_of(field: &str) -> ErrorCode {
         "prompt" | "negative_prompt" => ErrorCode::InvalidPrompt,
         "guidance_scale" | "guidance_rescale" => ErrorCode::ConflictingParameters,
         "init_image" | "mask_image" => ErrorCode::MissingParameter,
+        "highres" => ErrorCode::OutOfRange,
         _ => ErrorCode::UnsupportedValue,
+    }
+}
+
+/// What the record says of the pictures that came with a request.
+#[derive(Clone, Copy, Debug, Default)]
+struct Given {
+    init_image: Option<InputImage>,
+    init_resize: Option<InitResize>,
+    mask_image: Option<InputImage>,
+    inpaint: Option<ResolvedInpaint>,
+}
+
+impl Given {
+    fn new(start: &start::Start) -> Self {
+        Self {
+            init_image: Some(start.picture()),
+            init_resize: start.resize(),
+            mask_image: start.mask(),
+            inpaint: start.inpaint,
+        }
     }
 }
 
 fn resolved(
     general: &General,
     request: &Request,
+    given: &Given,
     info: &ModelInfo,
     preview: Option<ResolvedPreview>,
 ) -> ResolvedRequest {
@@ -267,8 +313,20 @@ fn resolved(
         eta: sampler.kind.has_eta().then(|| sampler.eta.unwrap_or(0.0)),
         noise_source: sampling::noise_source_name(request.noise_source),
         clip_skip: request.clip_skip,
-        init_image: init.map(|init| start::size_of(&init.picture)),
-        mask_image: init.and_then(|init| init.mask.as_deref()).map(start::size_of),
+        variation: request
+            .variation
+            .map(|variation| ResolvedVariation { seed: Seed(variation.seed), strength: variation.strength }),
+        highres: request.highres.map(|highres| ResolvedHighres {
+            width: highres.width,
+            height: highres.height,
+            steps: highres.steps,
+            strength: highres.strength,
+            upscaler: highres::upscaler_name(highres.upscaler),
+        }),
+        init_image: given.init_image,
+        init_resize: given.init_resize,
+        mask_image: given.mask_image,
+        inpaint: given.inpaint,
         strength: init.map(|init| init.strength),
         preview,
         output: general.output,

@@ -8,13 +8,15 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use serde_json::Value;
 use uuid::Uuid;
-use x0_engine::{BatchKey, Job, JobId, Tenant};
-use x0_model::{Cost, Request};
+use x0_engine::{BatchKey, Job, JobId, SecondPass, Tenant};
+use x0_model::{Cost, Picture, Request};
 use x0_openapi::{
-    GenerationRecord, ImageFormat, PreviewDecoder, Priority, Progress, ResolvedPreview, ResolvedRequest, State, Timings,
+    GenerationRecord, ImageFormat, PreviewDecoder, Priority, Progress, ResolvedPreview, ResolvedRequest,
+    ResolvedVariation, Seed, State, Timings,
 };
 
-use crate::picture::Encoding;
+use crate::infotext::infotext;
+use crate::picture::{DigitalSource, Encoding, Overlay, Provenance};
 
 /// A request with every default filled in, checked against the server's limits and its model.
 #[derive(Clone, Debug)]
@@ -23,6 +25,8 @@ pub struct Order {
     cost: Cost,
     resolved: ResolvedRequest,
     warnings: Vec<String>,
+    /// What the finished pictures are laid into.
+    overlay: Option<Arc<Overlay>>,
 }
 
 /// What the denoiser needs to know of a job.
@@ -43,7 +47,42 @@ impl Work {
 
 impl Order {
     pub(crate) fn new(work: Work, cost: Cost, resolved: ResolvedRequest, warnings: Vec<String>) -> Self {
-        Self { work: Arc::new(work), cost, resolved, warnings }
+        Self { work: Arc::new(work), cost, resolved, warnings, overlay: None }
+    }
+
+    /// The same order, whose finished pictures are laid into another one.
+    pub(crate) fn laid_into(self, overlay: Option<Overlay>) -> Self {
+        Self { overlay: overlay.map(Arc::new), ..self }
+    }
+
+    /// What becomes of a picture that the model has finished.
+    pub fn finishing(&self) -> impl FnOnce(Picture) -> Picture + Send + 'static {
+        let overlay = self.overlay.clone();
+        move |picture| match overlay {
+            Some(overlay) => overlay.lay(&picture),
+            None => picture,
+        }
+    }
+
+    /// The same pictures as several orders of at most `size` images each, at least one.
+    pub fn split(self, size: u32) -> Vec<Self> {
+        let (n, size) = (self.resolved.n, size.max(1));
+        let part = |first: u32| {
+            let mut resolved = request_of_image(&self.resolved, first);
+            resolved.n = size.min(n - first);
+            let mut work = Work::clone(&self.work);
+            work.request.seed = resolved.seed.0;
+            if let (Some(variation), Some(resolved)) = (&mut work.request.variation, resolved.variation) {
+                variation.seed = resolved.seed.0;
+            }
+            Self { work: Arc::new(work), resolved, ..self.clone() }
+        };
+        (0..n).step_by(size as usize).map(part).collect()
+    }
+
+    /// The seed of image `index`.
+    pub fn seed(&self, index: u32) -> Seed {
+        image_seed(&self.resolved, index)
     }
 
     pub fn resolved(&self) -> &ResolvedRequest {
@@ -58,7 +97,7 @@ impl Order {
             model: self.resolved.model.clone(),
             position: None,
             eta_seconds: None,
-            progress: Progress { step: 0, steps: self.cost.calls * self.resolved.n },
+            progress: Progress { step: 0, steps: self.cost.all_calls() * self.resolved.n },
             request: self.resolved.clone(),
             images: Vec::new(),
             warnings: self.warnings.clone(),
@@ -72,10 +111,16 @@ impl Order {
 
     /// The same for the engine.
     pub fn job(&self, id: Uuid, now: Instant) -> Job<Work> {
-        let Cost { calls, rows, tensor_height: height, tensor_width: width, context } = self.cost;
+        let Cost { calls, rows, tensor_height: height, tensor_width: width, context, second_pass } = self.cost;
+        let model = &self.work.model;
+        let key = |height, width| BatchKey { model: model.clone(), height, width, context };
+        let second_pass = second_pass.map(|second| SecondPass {
+            key: key(second.tensor_height, second.tensor_width),
+            steps: at_least_one(second.calls),
+        });
         Job {
             id: JobId(id.as_u128()),
-            key: BatchKey { model: self.work.model.clone(), height, width, context },
+            key: key(height, width),
             tenant: Tenant(0),
             priority: match self.resolved.priority {
                 Priority::Low => x0_engine::Priority::Low,
@@ -84,6 +129,7 @@ impl Order {
             },
             images: at_least_one(self.resolved.n),
             steps: at_least_one(calls),
+            second_pass,
             rows: at_least_one(rows),
             preview_every: self.resolved.preview.and_then(|preview| NonZeroU32::new(preview.every)),
             deadline: self.resolved.deadline_seconds.map(|seconds| now + Duration::from_secs_f64(seconds)),
@@ -95,17 +141,28 @@ impl Order {
     pub fn encoding(&self, index: u32) -> Encoding {
         let output = self.resolved.output;
         match output.format {
-            ImageFormat::Png => Encoding::Png { text: output.metadata.unwrap_or(false).then(|| self.receipt(index)) },
+            ImageFormat::Png => {
+                Encoding::Png { text: output.metadata.unwrap_or(false).then(|| Box::new(self.provenance(index))) }
+            }
             ImageFormat::Jpeg => Encoding::Jpeg { quality: output.quality.unwrap_or(90).min(100) as u8 },
             ImageFormat::Webp => Encoding::Webp,
         }
     }
 
+    fn provenance(&self, index: u32) -> Provenance {
+        Provenance {
+            request: self.receipt(index),
+            infotext: infotext(&request_of_image(&self.resolved, index)),
+            source: match self.resolved.mask_image {
+                None => DigitalSource::TrainedAlgorithmicMedia,
+                Some(_) => DigitalSource::CompositeWithTrainedAlgorithmicMedia,
+            },
+        }
+    }
+
     /// What makes the same picture again, as JSON: the request for this image alone, without what does not change the picture.
     fn receipt(&self, index: u32) -> String {
-        let mut request = self.resolved.clone();
-        request.n = 1;
-        request.seed.0 = request.seed.0.wrapping_add(u64::from(index));
+        let request = request_of_image(&self.resolved, index);
         // Sorted by name, whatever features serde_json was built with: the file's bytes must not depend on them.
         let fields: BTreeMap<String, Value> =
             serde_json::to_value(request).and_then(serde_json::from_value).unwrap_or_default();
@@ -113,6 +170,23 @@ impl Order {
         let fields: BTreeMap<_, _> =
             fields.into_iter().filter(|(name, _)| !makes_no_difference.contains(&name.as_str())).collect();
         serde_json::to_string(&fields).unwrap_or_default()
+    }
+}
+
+/// The request for one of the images alone.
+pub fn request_of_image(request: &ResolvedRequest, index: u32) -> ResolvedRequest {
+    let variation = request.variation.map(|variation| ResolvedVariation {
+        seed: Seed(variation.seed.0.wrapping_add(u64::from(index))),
+        ..variation
+    });
+    ResolvedRequest { n: 1, seed: image_seed(request, index), variation, ..request.clone() }
+}
+
+/// Variations of one picture share its seed.
+fn image_seed(request: &ResolvedRequest, index: u32) -> Seed {
+    match request.variation {
+        Some(_) => request.seed,
+        None => Seed(request.seed.0.wrapping_add(u64::from(index))),
     }
 }
 

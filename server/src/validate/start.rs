@@ -3,40 +3,65 @@
 use std::sync::Arc;
 
 use x0_model::{InitImage, ModelInfo, Picture};
-use x0_openapi::{ErrorCode, GenerationRequest, InputImage, MaskWhere};
+use x0_openapi::{
+    ErrorCode, GenerationRequest, InitResize, InpaintRequest, InputImage, MaskFill, MaskWhere, ResolvedInpaint,
+};
 
 use super::Limits;
 use super::checks::Checks;
-use crate::picture::{DecodeError, decode_base64, decode_image, decode_mask};
+use crate::picture::{
+    DecodeError, Overlay, Region, arranged, blurred, decode_base64, decode_image, decode_mask, surroundings, widened,
+};
 
 /// The share of the steps that are done when the request does not say.
 const STRENGTH: f64 = 0.8;
+/// The largest standard deviation of a mask's blur, in pixels.
+const MAX_BLUR: f64 = 64.0;
 
-/// Checks and decodes `init_image` and `mask_image`.
+/// What came with a request, decoded and checked.
+#[derive(Clone, Debug)]
+pub(super) struct Start {
+    picture: Arc<Picture>,
+    /// White where the picture may change.
+    mask: Option<Arc<Picture>>,
+    resize: InitResize,
+    /// As it was asked for.
+    pub(super) inpaint: Option<ResolvedInpaint>,
+    strength: f64,
+}
+
+/// What the model starts from, and what becomes of the picture that it makes.
+#[derive(Clone, Debug)]
+pub(super) struct Prepared {
+    pub(super) init: InitImage,
+    pub(super) overlay: Option<Overlay>,
+}
+
+/// Checks and decodes `init_image`, `mask_image` and what says how they are used.
 pub(super) fn start(
     checks: &mut Checks,
     request: &GenerationRequest,
     strength: Option<f64>,
     info: &ModelInfo,
     limits: &Limits,
-) -> Option<InitImage> {
+) -> Option<Start> {
     if !info.image_to_image {
         let why = format!("{} starts from noise only", info.name);
         checks.refuse("init_image", request.init_image.as_ref(), &why);
+        refuse_rest(checks, request, &why);
         checks.refuse("mask_image", request.mask_image.as_ref(), &why);
-        checks.refuse("mask_where", request.mask_where.as_ref(), &why);
-        checks.refuse("strength", request.strength.as_ref(), &why);
         return None;
     }
     let Some(init_image) = &request.init_image else {
         checks.refuse("mask_image", request.mask_image.as_ref(), "there is no init_image that it could mask");
-        checks.refuse("mask_where", request.mask_where.as_ref(), "there is no mask_image");
-        checks.refuse("strength", request.strength.as_ref(), "there is no init_image to start from");
+        refuse_rest(checks, request, "there is no init_image to start from");
         return None;
     };
     if request.mask_image.is_none() {
         checks.refuse("mask_where", request.mask_where.as_ref(), "there is no mask_image");
+        checks.refuse("inpaint", request.inpaint.as_ref(), "there is no mask_image");
     }
+    let inpaint = request.inpaint.map(|inpaint| resolved(checks, inpaint, limits));
     let picture = decoded(checks, "init_image", init_image, |file| decode_image(file, limits.decode));
     let changes = request.mask_where.unwrap_or(MaskWhere::White);
     let mask = request
@@ -48,8 +73,101 @@ pub(super) fn start(
         let message =
             format!("is {} x {}, but init_image is {} x {}", mask.width, mask.height, picture.width, picture.height);
         checks.fail("mask_image", ErrorCode::MaskMismatch, message);
+        return None;
     }
-    Some(InitImage { picture: Arc::new(picture), mask: mask.map(Arc::new), strength: strength.unwrap_or(STRENGTH) })
+    Some(Start {
+        picture: Arc::new(picture),
+        mask: mask.map(Arc::new),
+        resize: request.init_resize.unwrap_or(InitResize::Stretch),
+        inpaint,
+        strength: strength.unwrap_or(STRENGTH),
+    })
+}
+
+/// Fields that mean nothing without a picture to start from.
+fn refuse_rest(checks: &mut Checks, request: &GenerationRequest, why: &str) {
+    checks.refuse("strength", request.strength.as_ref(), why);
+    checks.refuse("init_resize", request.init_resize.as_ref(), why);
+    checks.refuse("mask_where", request.mask_where.as_ref(), why);
+    checks.refuse("inpaint", request.inpaint.as_ref(), why);
+}
+
+fn resolved(checks: &mut Checks, request: InpaintRequest, limits: &Limits) -> ResolvedInpaint {
+    let padding = checks.integer("inpaint.padding", request.padding, 0..=limits.side, ErrorCode::OutOfRange);
+    if padding.is_some() && request.overlay == Some(false) {
+        let message = "a part of a picture has to be put back into it";
+        checks.fail("inpaint.overlay", ErrorCode::ConflictingParameters, message);
+    }
+    ResolvedInpaint {
+        blur: checks.number("inpaint.blur", request.blur, 0.0..=MAX_BLUR).unwrap_or(0.0),
+        fill: request.fill.unwrap_or(MaskFill::Picture),
+        padding,
+        overlay: request.overlay.unwrap_or(padding.is_some()),
+    }
+}
+
+impl Start {
+    pub(super) fn picture(&self) -> InputImage {
+        size_of(&self.picture)
+    }
+
+    pub(super) fn mask(&self) -> Option<InputImage> {
+        self.mask.as_deref().map(size_of)
+    }
+
+    /// As the request says it; absent where it is the default.
+    pub(super) fn resize(&self) -> Option<InitResize> {
+        Some(self.resize).filter(|resize| *resize != InitResize::Stretch)
+    }
+
+    /// The pictures as the model shall have them, for pictures of `size`.
+    pub(super) fn prepared(self, size: (u32, u32)) -> Prepared {
+        let Self { picture, mask, resize, inpaint, strength } = self;
+        match (mask, inpaint) {
+            (Some(mask), Some(inpaint)) => masked(&picture, &mask, resize, inpaint, size, strength),
+            (mask, _) => {
+                // The model stretches by itself.
+                let shaped = |picture: Arc<Picture>| match resize {
+                    InitResize::Stretch => picture,
+                    InitResize::Crop | InitResize::Fill => Arc::new(arranged(&picture, size, resize)),
+                };
+                let (picture, mask) = (shaped(picture), mask.map(shaped));
+                let init = InitImage { picture, mask, fill: x0_model::MaskFill::Picture, strength };
+                Prepared { init, overlay: None }
+            }
+        }
+    }
+}
+
+fn masked(
+    picture: &Arc<Picture>,
+    mask: &Picture,
+    resize: InitResize,
+    inpaint: ResolvedInpaint,
+    size: (u32, u32),
+    strength: f64,
+) -> Prepared {
+    let soft = blurred(mask, inpaint.blur);
+    let part = inpaint.padding.and_then(|padding| Region::around(&soft, padding, size));
+    let (under, soft, region) = match part {
+        Some(region) => (picture.clone(), soft, region),
+        None => {
+            let under = Arc::new(arranged(picture, size, resize));
+            (under.clone(), widened(&arranged(&soft, size, resize)), Region::whole(&under))
+        }
+    };
+    // A part may lack a pixel of its proportions, or be at the picture's edge.
+    let shaped = |picture: &Picture| arranged(&region.of(picture), size, InitResize::Fill);
+    let (mask, picture) = (shaped(&soft), shaped(&under));
+    let (picture, fill) = match inpaint.fill {
+        MaskFill::Picture => (picture, x0_model::MaskFill::Picture),
+        MaskFill::Surroundings => (surroundings(&picture, &mask), x0_model::MaskFill::Picture),
+        MaskFill::Noise => (picture, x0_model::MaskFill::Noise),
+        MaskFill::Nothing => (picture, x0_model::MaskFill::Nothing),
+    };
+    let init = InitImage { picture: Arc::new(picture), mask: Some(Arc::new(mask)), fill, strength };
+    let overlay = inpaint.overlay.then_some(Overlay { under, mask: soft, region });
+    Prepared { init, overlay }
 }
 
 fn decoded(
@@ -68,6 +186,6 @@ fn decoded(
 }
 
 /// What the record says of a picture that came with the request.
-pub(super) fn size_of(picture: &Picture) -> InputImage {
+fn size_of(picture: &Picture) -> InputImage {
     InputImage { width: picture.width, height: picture.height }
 }

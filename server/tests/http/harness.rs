@@ -18,7 +18,7 @@ use x0_engine::FailureCode;
 use x0_engine::fake::{FakeDenoiser, Faults, Gate};
 use x0_model::sampler::{SamplerKind, SamplerSpec};
 use x0_model::{
-    Channels, Conditioning, Cost, Defaults, ModelInfo, ModelKind, Picture, Request, RequestError, SizeRule,
+    Channels, Conditioning, Cost, Defaults, ModelInfo, ModelKind, Picture, Request, RequestError, SecondPass, SizeRule,
 };
 use x0_openapi::PreviewDecoder;
 use x0_server::catalog::Catalog;
@@ -344,8 +344,13 @@ impl Catalog for ToyCatalog {
             return Err(RequestError { field: "steps", message: "999 is what this model does not like".to_owned() });
         }
         let rows = if request.guidance_scale > 1.0 { 2 } else { 1 };
+        let second_pass = request.highres.map(|highres| SecondPass {
+            calls: highres.steps,
+            tensor_height: highres.height,
+            tensor_width: highres.width,
+        });
         let (tensor_height, tensor_width) = (request.height, request.width);
-        Ok(Cost { calls: request.steps, rows, tensor_height, tensor_width, context: 0 })
+        Ok(Cost { calls: request.steps, rows, tensor_height, tensor_width, context: 0, second_pass })
     }
 
     fn warnings(&self, _: &str, request: &Request) -> Vec<String> {
@@ -375,10 +380,10 @@ fn read(work: &Work) -> x0_engine::fake::Work {
     let request = &work.request;
     x0_engine::fake::Work {
         seed: request.seed,
-        steps: request.steps,
+        steps: request.steps + request.highres.map_or(0, |highres| highres.steps),
         rows: if request.guidance_scale > 1.0 { 2 } else { 1 },
-        width: request.width,
-        height: request.height,
+        width: request.highres.map_or(request.width, |highres| highres.width),
+        height: request.highres.map_or(request.height, |highres| highres.height),
         faults: match &request.conditioning {
             Conditioning::Text { prompt, .. } => faults(prompt.text()),
             Conditioning::Class(_) | Conditioning::None => Faults::default(),

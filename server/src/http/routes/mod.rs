@@ -11,6 +11,7 @@ pub mod list_generations;
 pub mod metrics;
 pub mod models;
 pub mod page;
+pub mod picture_settings;
 pub mod samplers;
 
 use base64::Engine as _;

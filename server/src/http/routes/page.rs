@@ -20,13 +20,14 @@ macro_rules! assets {
     };
 }
 
-const ASSETS: [Asset; 11] = assets! {
+const ASSETS: [Asset; 12] = assets! {
     "/": HTML = "index.html",
     "/assets/style.css": STYLE = "style.css",
     "/assets/icon.svg": PICTURE = "icon.svg",
     "/assets/api.js": SCRIPT = "api.js",
     "/assets/app.js": SCRIPT = "app.js",
     "/assets/card.js": SCRIPT = "card.js",
+    "/assets/drop.js": SCRIPT = "drop.js",
     "/assets/element.js": SCRIPT = "element.js",
     "/assets/film.js": SCRIPT = "film.js",
     "/assets/form.js": SCRIPT = "form.js",
