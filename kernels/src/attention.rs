@@ -219,7 +219,10 @@ impl Queries<'_> {
                 unsafe {
                     self.score::<S, ROWS, VECTORS>(&mut running.scores, tile, block.clone());
                     self.soften::<S>(&mut running, tile, ROWS, block.clone());
-                    self.gather::<S, ROWS>(&mut running, tile, block.clone());
+                    // Two vectors of channels at a time, where a tile has them: twice the sums for each number that is read.
+                    let pairs = if VECTORS == 2 { padded / (2 * LANES) * 2 * LANES } else { 0 };
+                    self.gather::<S, ROWS, 2>(&mut running, tile, block.clone(), 0..pairs);
+                    self.gather::<S, ROWS, 1>(&mut running, tile, block.clone(), pairs..padded);
                 }
             }
         }
@@ -327,25 +330,34 @@ impl Queries<'_> {
         }
     }
 
-    /// Adds the values of a block of keys, weighted by the exponentials.
+    /// Adds some channels of the values of a block of keys, weighted by the exponentials.
     ///
     /// # Safety
     ///
-    /// See [`Simd`].
+    /// See [`Simd`]; `channels` are of `padded_width` and a multiple of `VECTORS` vectors.
     #[inline(always)]
-    unsafe fn gather<S: Simd, const ROWS: usize>(&self, running: &mut Running, tile: usize, block: Range<usize>) {
+    unsafe fn gather<S: Simd, const ROWS: usize, const VECTORS: usize>(
+        &self,
+        running: &mut Running,
+        tile: usize,
+        block: Range<usize>,
+        channels: Range<usize>,
+    ) {
         let padded = self.sizes.padded_width();
         let rows: [*const f32; ROWS] = std::array::from_fn(|i| running.scores[i * KEY_BLOCK..].as_ptr());
         let values = &self.packed.values[(self.pair * self.sizes.keys + block.start) * padded..];
-        for first in (0..padded).step_by(LANES) {
+        for first in channels.step_by(VECTORS * LANES) {
+            let sums_at = |i: usize, j: usize| (tile + i) * padded + first + j * LANES;
             // SAFETY: the scores of each row and the values of each key of the block are there; the running values have
             // `padded` floats for each query of the tile.
             unsafe {
-                let at = |i: usize| running.values[(tile + i) * padded + first..].as_ptr();
-                let mut sums: [[S::V; 1]; ROWS] = std::array::from_fn(|i| [S::load(at(i))]);
-                accumulate::<S, ROWS, 1>(&rows, block.len(), values[first..].as_ptr(), padded, &mut sums);
-                for (i, [sum]) in sums.iter().enumerate() {
-                    S::store(running.values[(tile + i) * padded + first..].as_mut_ptr(), *sum);
+                let load = |i, j| S::load(running.values[sums_at(i, j)..][..LANES].as_ptr());
+                let mut sums: [[S::V; VECTORS]; ROWS] = std::array::from_fn(|i| std::array::from_fn(|j| load(i, j)));
+                accumulate::<S, ROWS, VECTORS>(&rows, block.len(), values[first..].as_ptr(), padded, &mut sums);
+                for (i, sums) in sums.iter().enumerate() {
+                    for (j, sum) in sums.iter().enumerate() {
+                        S::store(running.values[sums_at(i, j)..][..LANES].as_mut_ptr(), *sum);
+                    }
                 }
             }
         }

@@ -1,22 +1,19 @@
 //! Two-dimensional convolution.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Tensor, bail};
 
 use crate::Activation;
-use crate::gemm::{Epilogue, PackedWeights, Rows, multiply};
+use crate::gemm::{Epilogue, PerImage, Rows, multiply};
+use crate::packed::PackedWeights;
 use crate::pool;
 use crate::simd::Isa;
-use crate::tensor::{SharedMut, filled, floats, output, weights};
-use crate::winograd::{POSITIONS, Winograd};
+use crate::tensor::{SharedMut, filled, floats, output, precision, weights};
+use crate::winograd;
 
 /// Inputs of fewer channels are gathered into patches first: a tap of one or four floats is not worth a pointer.
 const GATHER_BELOW: usize = 12;
-/// With fewer channels the transforms of Winograd's method cost more than the multiplications that it saves.
-const WINOGRAD_CHANNELS: usize = 64;
-/// On smaller maps there are too few tiles for each transformed weight, of which there are four times as many.
-const WINOGRAD_SIDE: usize = 24;
 
 /// How a convolution walks over its input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -35,8 +32,8 @@ impl Conv2dOptions {
     }
 }
 
-/// A convolution on channel-last maps. The weights are packed for this machine when the layer is made; those of a layer that
-/// meets large maps once more, transformed, when it meets the first.
+/// A convolution on channel-last maps. The weights are packed for this machine when the layer is made, and are kept once,
+/// whatever the sizes of the maps.
 #[derive(Clone, Debug)]
 pub struct Conv2d {
     filters: Arc<Filters>,
@@ -50,12 +47,11 @@ pub struct Conv2d {
 struct Filters {
     packed: PackedWeights,
     bias: Option<Vec<f32>>,
-    isa: Isa,
-    winograd: OnceLock<Winograd>,
 }
 
 impl Conv2d {
-    /// `weight` is `(out, in, kernel height, kernel width)` as torch stores it, `bias` is `(out)`.
+    /// `weight` is `(out, in, kernel height, kernel width)` as torch stores it, `bias` is `(out)`. float16 and bfloat16 weights
+    /// are kept as such.
     ///
     /// # Errors
     ///
@@ -72,13 +68,14 @@ impl Conv2d {
         if bias.as_ref().is_some_and(|b| b.len() != n) || options.stride == 0 {
             bail!("a convolution of {n} outputs has a bias of another size, or a stride of 0");
         }
-        let taps = kh * kw;
+        let (taps, precision) = (kh * kw, precision(weight));
         let packed = if c < GATHER_BELOW {
-            PackedWeights::new(isa, 1, taps * c, n, |_, k, column| values[(column * c + k % c) * taps + k / c])
+            let weight = |_, k, column| values[(column * c + k % c) * taps + k / c];
+            PackedWeights::new(isa, precision, 1, taps * c, n, weight)
         } else {
-            PackedWeights::new(isa, taps, c, n, |tap, k, column| values[(column * c + k) * taps + tap])
+            PackedWeights::new(isa, precision, taps, c, n, |tap, k, column| values[(column * c + k) * taps + tap])
         };
-        let filters = Filters { packed, bias, isa, winograd: OnceLock::new() };
+        let filters = Filters { packed, bias };
         Ok(Self {
             filters: Arc::new(filters),
             options,
@@ -99,20 +96,19 @@ impl Conv2d {
         self
     }
 
-    /// How many floats a 3×3 convolution of stride 1 keeps beside its weights, once it was called for a map whose answer has this
-    /// height and width: its filters, transformed by Winograd's method.
-    pub fn transformed_floats(inputs: usize, outputs: usize, size: (usize, usize)) -> usize {
-        if winograd_pays_off(inputs, outputs, size) { POSITIONS * inputs * outputs } else { 0 }
-    }
-
     /// `(batch, height, width, in)` to `(batch, height', width', out)`.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        x.contiguous()?.apply_op1_no_bwd(&Op(self))
+        x.contiguous()?.apply_op1_no_bwd(&Op(self, Addend::Residual))
     }
 
     /// `activation(conv(x) + residual)`; `residual` is of the answer's shape.
     pub fn forward_add(&self, x: &Tensor, residual: &Tensor) -> Result<Tensor> {
-        x.contiguous()?.apply_op2_no_bwd(&residual.contiguous()?, &Op(self))
+        x.contiguous()?.apply_op2_no_bwd(&residual.contiguous()?, &Op(self, Addend::Residual))
+    }
+
+    /// `activation(conv(x) + v)`; `v` is `(batch, out)` and is added at each position.
+    pub fn forward_add_per_channel(&self, x: &Tensor, v: &Tensor) -> Result<Tensor> {
+        x.contiguous()?.apply_op2_no_bwd(&v.contiguous()?, &Op(self, Addend::PerChannel))
     }
 }
 
@@ -231,23 +227,43 @@ impl Rows for Patches {
     }
 }
 
-struct Op<'a>(&'a Conv2d);
+struct Op<'a>(&'a Conv2d, Addend);
+
+/// What the second operand is.
+#[derive(Clone, Copy, Debug)]
+enum Addend {
+    Residual,
+    PerChannel,
+}
 
 impl Op<'_> {
-    fn run(&self, x: &[f32], shape: &Shape, residual: Option<&[f32]>) -> Result<(CpuStorage, Shape)> {
-        let Filters { packed, bias, .. } = &*self.0.filters;
+    fn run(&self, x: &[f32], shape: &Shape, addend: Option<&[f32]>) -> Result<(CpuStorage, Shape)> {
+        let Filters { packed, bias } = &*self.0.filters;
         let map = Map::new(self.0, x, shape)?;
         let batch = shape.dims()[0];
         let dims = (batch, map.out_height, map.out_width, packed.columns);
         let rows = batch * map.out_height * map.out_width;
-        if residual.is_some_and(|r| r.len() != rows * packed.columns) {
-            bail!("the residual of a convolution is not of its output's shape {dims:?}");
+        let image = map.out_height * map.out_width * packed.columns;
+        let (residual, per_channel) = match self.1 {
+            Addend::Residual => (addend, None),
+            Addend::PerChannel => (None, addend),
+        };
+        if residual.is_some_and(|r| r.len() != batch * image)
+            || per_channel.is_some_and(|v| v.len() != batch * packed.columns)
+        {
+            bail!("what is added to a convolution's output of {dims:?} has another shape");
         }
-        let epilogue = Epilogue { bias: bias.as_deref(), residual, activation: self.0.activation };
+        let epilogue = Epilogue {
+            columns: packed.columns,
+            bias: bias.as_deref(),
+            per_image: per_channel.map(|values| PerImage { values, image }),
+            residual,
+            activation: self.0.activation,
+        };
         let fill = |out| match self.method(&map) {
             Method::Gathered => multiply(&Patches(map.gather(rows), packed.depth), packed, rows, epilogue, out),
             Method::Direct => multiply(&map, packed, rows, epilogue, out),
-            Method::Winograd => self.winograd().convolve(&map, batch, epilogue, out),
+            Method::Winograd => winograd::convolve(packed, &map, batch, epilogue, out),
         };
         // SAFETY: each method writes every pixel and channel.
         Ok(output(unsafe { filled(rows * packed.columns, fill) }, dims))
@@ -257,24 +273,15 @@ impl Op<'_> {
     fn method(&self, map: &Map<'_>) -> Method {
         let layer = self.0;
         let size = (map.out_height, map.out_width);
-        let pays_off = winograd_pays_off(layer.channels, layer.filters.packed.columns, size);
+        let pays_off = || winograd::pays_off(layer.channels, layer.filters.packed.columns, size);
         if layer.channels < GATHER_BELOW && layer.kernel != (1, 1) {
             Method::Gathered
-        } else if layer.kernel == (3, 3) && layer.options.stride == 1 && pays_off {
+        } else if layer.kernel == (3, 3) && layer.options.stride == 1 && pays_off() {
             Method::Winograd
         } else {
             Method::Direct
         }
     }
-
-    fn winograd(&self) -> &Winograd {
-        let Filters { packed, isa, winograd, .. } = &*self.0.filters;
-        winograd.get_or_init(|| Winograd::new(*isa, packed))
-    }
-}
-
-fn winograd_pays_off(inputs: usize, outputs: usize, (height, width): (usize, usize)) -> bool {
-    inputs.min(outputs) >= WINOGRAD_CHANNELS && height.min(width) >= WINOGRAD_SIDE
 }
 
 /// How a convolution is computed.
@@ -306,9 +313,9 @@ impl CustomOp2 for Op<'_> {
         &self,
         storage: &CpuStorage,
         layout: &Layout,
-        residual: &CpuStorage,
-        residual_layout: &Layout,
+        addend: &CpuStorage,
+        addend_layout: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        self.run(floats(storage, layout)?, layout.shape(), Some(floats(residual, residual_layout)?))
+        self.run(floats(storage, layout)?, layout.shape(), Some(floats(addend, addend_layout)?))
     }
 }

@@ -8,108 +8,17 @@
 
 use crate::Activation;
 use crate::math;
+use crate::packed::PackedWeights;
 use crate::pool;
-use crate::simd::{Isa, Kernel, LANES, Simd, dispatch};
+use crate::scratch::Scratch;
+use crate::simd::{Kernel, LANES, Simd, dispatch};
 use crate::tensor::SharedMut;
+use crate::tile::{Tile, with_tile};
 
 /// Floats of a block of packed weights that should stay in a core's second-level cache while rows pass by.
 const BLOCK_FLOATS: usize = 96 * 1024;
 /// Rows that one task takes: enough that a block of weights is used often, few enough that tasks balance.
 const TASK_ROWS: usize = 192;
-
-/// Sixteen floats on a cache line of their own.
-#[repr(align(64))]
-#[derive(Clone, Copy, Debug)]
-struct Line([f32; LANES]);
-
-/// Weights in the order in which the product reads them: panels of 16 or 32 output columns, each with its `depth` rows one
-/// after the other. Columns past the last are zero.
-#[derive(Debug)]
-pub(crate) struct PackedWeights {
-    lines: Vec<Line>,
-    isa: Isa,
-    /// Vectors of a panel's row.
-    vectors: usize,
-    pub(crate) taps: usize,
-    pub(crate) depth: usize,
-    pub(crate) columns: usize,
-}
-
-impl PackedWeights {
-    /// `weight(tap, k, column)` gives the elements.
-    pub(crate) fn new(
-        isa: Isa,
-        taps: usize,
-        depth: usize,
-        columns: usize,
-        weight: impl Fn(usize, usize, usize) -> f32 + Sync,
-    ) -> Self {
-        let mut packed = Self::zeros(isa, taps, depth, columns);
-        let vectors = packed.vectors;
-        packed.fill_panels(|panel, lines| {
-            for (n, line) in lines.iter_mut().enumerate() {
-                let (tap, k, first) =
-                    (n / vectors / depth, n / vectors % depth, (panel * vectors + n % vectors) * LANES);
-                for (i, x) in line.0.iter_mut().enumerate().take(columns.saturating_sub(first)) {
-                    *x = weight(tap, k, first + i);
-                }
-            }
-        });
-        packed
-    }
-
-    /// The packed form of `transform`, applied to all taps of each input and output: from sixteen columns of the taps of
-    /// `self` to sixteen columns of `taps` others.
-    pub(crate) fn transformed(
-        &self,
-        isa: Isa,
-        taps: usize,
-        transform: impl Fn(&[[f32; LANES]], &mut [[f32; LANES]]) + Sync,
-    ) -> Self {
-        let mut packed = Self::zeros(isa, taps, self.depth, self.columns);
-        debug_assert_eq!(packed.vectors, self.vectors, "both are packed for the same instruction set");
-        let step = self.depth * self.vectors;
-        packed.fill_panels(|panel, lines| {
-            let own = &self.lines[panel * self.taps * step..(panel + 1) * self.taps * step];
-            let (mut from, mut to) = (vec![[0.0; LANES]; self.taps], vec![[0.0; LANES]; taps]);
-            for at in 0..step {
-                for (tap, x) in from.iter_mut().enumerate() {
-                    *x = own[tap * step + at].0;
-                }
-                transform(&from, &mut to);
-                for (tap, x) in to.iter().enumerate() {
-                    lines[tap * step + at].0 = *x;
-                }
-            }
-        });
-        packed
-    }
-
-    fn zeros(isa: Isa, taps: usize, depth: usize, columns: usize) -> Self {
-        let vectors = match isa {
-            Isa::Avx512 if columns > LANES => 2,
-            Isa::Avx512 | Isa::Avx2 | Isa::Portable => 1,
-        };
-        let lines = vec![Line([0.0; LANES]); columns.div_ceil(vectors * LANES) * taps * depth * vectors];
-        Self { lines, isa, vectors, taps, depth, columns }
-    }
-
-    /// Calls `fill` with the number and the lines of each panel.
-    fn fill_panels(&mut self, fill: impl Fn(usize, &mut [Line]) + Sync + Send) {
-        let size = self.taps * self.depth * self.vectors;
-        pool::for_each_chunk(&mut self.lines, size.max(1), fill);
-    }
-
-    /// Vectors of a panel's row.
-    pub(crate) fn vectors(&self) -> usize {
-        self.vectors
-    }
-
-    /// The rows of a panel from the first of `tap` on, one after the other.
-    pub(crate) fn panel(&self, panel: usize, tap: usize) -> *const f32 {
-        self.lines[(panel * self.taps + tap) * self.depth * self.vectors..].as_ptr().cast()
-    }
-}
 
 /// Where the rows of the left matrix lie in memory.
 pub(crate) trait Rows: Sync {
@@ -119,14 +28,26 @@ pub(crate) trait Rows: Sync {
     fn addresses(&self, row: usize, pointers: &mut [*const f32], stride: usize);
 }
 
-/// What is done to a sum before it is stored: bias, then residual, then activation.
+/// What is done to a sum before it is stored: bias, then what is added to an image, then residual, then activation.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Epilogue<'a> {
+    /// Of the output.
+    pub(crate) columns: usize,
     /// One for each column.
     pub(crate) bias: Option<&'a [f32]>,
+    pub(crate) per_image: Option<PerImage<'a>>,
     /// Of the output's shape.
     pub(crate) residual: Option<&'a [f32]>,
     pub(crate) activation: Activation,
+}
+
+/// Numbers that are added to each row of an image.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PerImage<'a> {
+    /// For each image one number for each column.
+    pub(crate) values: &'a [f32],
+    /// Numbers of an image's output.
+    pub(crate) image: usize,
 }
 
 impl Epilogue<'_> {
@@ -138,11 +59,14 @@ impl Epilogue<'_> {
     /// other task writes there.
     #[inline(always)]
     pub(crate) unsafe fn store<S: Simd>(&self, sum: S::V, at: usize, column: usize, lanes: usize, out: SharedMut) {
-        // SAFETY: bias and residual have the sizes that the caller promises to stay within.
+        // SAFETY: bias, residual and what images get have the sizes that the caller promises to stay within.
         unsafe {
             let mut v = sum;
             if let Some(bias) = self.bias {
                 v = S::add(v, read::<S>(bias.as_ptr().add(column), lanes));
+            }
+            if let Some(PerImage { values, image }) = self.per_image {
+                v = S::add(v, read::<S>(values.as_ptr().add(at / image * self.columns + column), lanes));
             }
             if let Some(residual) = self.residual {
                 v = S::add(v, read::<S>(residual.as_ptr().add(at), lanes));
@@ -164,8 +88,9 @@ pub(crate) fn multiply(
         return;
     }
     assert!(epilogue.residual.is_none_or(|r| r.len() == rows * weights.columns), "the residual has the output's shape");
+    assert!(epilogue.per_image.is_none_or(|i| i.values.len() * i.image == rows * weights.columns * weights.columns));
     assert!(epilogue.bias.is_none_or(|b| b.len() == weights.columns), "the bias has one number for each column");
-    let panels = weights.columns.div_ceil(weights.vectors * LANES);
+    let panels = weights.panels();
     // With few rows the weights are the traffic: tasks share out the panels, and each weight is read once. With many rows
     // tasks share out the rows.
     let row_tasks = rows.div_ceil(TASK_ROWS);
@@ -234,82 +159,82 @@ impl<R: Rows> Kernel for Block<'_, R> {
                 self.input.addresses(row, &mut table[tile * taps * tile_rows + i..], tile_rows);
             }
         }
-        let all = stretches(taps, self.weights.depth, self.weights.vectors * LANES);
+        let weights = self.weights;
+        let all = stretches(taps, weights.depth, weights.width());
+        let mut room = Scratch::take(if weights.is_narrow() { BLOCK_FLOATS } else { 0 });
         for (n, stretch) in all.iter().enumerate() {
             let (first, last) = (n == 0, n + 1 == all.len());
             for panel in self.panels.clone() {
+                let start = weights.start(panel, stretch.taps.start) + stretch.depth.start * weights.width();
+                let count = stretch.taps.len() * stretch.depth.len() * weights.width();
+                // SAFETY: the caller's promise is passed on.
+                let numbers = unsafe { weights.rows::<S>(start, count, &mut room) };
                 for tile in 0..tiles {
                     let row = self.rows.start + tile * tile_rows;
-                    let span = Span {
-                        pointers: &table[tile * taps * tile_rows..],
-                        stretch,
-                        panel,
-                        row,
-                        rows: tile_rows.min(self.rows.end - row),
-                        first,
-                        last,
-                    };
+                    let rows = tile_rows.min(self.rows.end - row);
+                    let pointers = &table[tile * taps * tile_rows..];
+                    let mut span = Span { block: &self, pointers, stretch, numbers, panel, row, rows, first, last };
                     // SAFETY: the caller's promise is passed on.
-                    unsafe {
-                        match (self.weights.vectors, S::TILE_ROWS) {
-                            (2, 12) => self.tile::<S, 12, 2>(&span),
-                            (_, 12) => self.tile::<S, 12, 1>(&span),
-                            (_, 6) => self.tile::<S, 6, 1>(&span),
-                            (_, 4) => self.tile::<S, 4, 1>(&span),
-                            _ => unreachable!("the tiles of all instruction sets are named above"),
-                        }
-                    }
+                    unsafe { with_tile::<S>(rows, weights.vectors, &mut span) };
                 }
             }
         }
     }
 }
 
-impl<R: Rows> Block<'_, R> {
-    /// Adds one stretch to one tile of the output.
-    ///
-    /// # Safety
-    ///
-    /// See [`Simd`].
+/// One tile of the output and the stretch of the chain that is to be added to it.
+struct Span<'a, R> {
+    block: &'a Block<'a, R>,
+    pointers: &'a [*const f32],
+    stretch: &'a Stretch,
+    /// The stretch's weights.
+    numbers: *const f32,
+    panel: usize,
+    row: usize,
+    /// Rows of the tile that exist.
+    rows: usize,
+    first: bool,
+    last: bool,
+}
+
+impl<R: Rows> Tile for Span<'_, R> {
     #[inline(always)]
-    unsafe fn tile<S: Simd, const ROWS: usize, const VECTORS: usize>(&self, span: &Span<'_>) {
-        let weights = self.weights;
+    unsafe fn compute<S: Simd, const ROWS: usize, const VECTORS: usize>(&mut self) {
+        let Block { weights, epilogue, out, .. } = *self.block;
         let width = VECTORS * LANES;
-        let first_column = span.panel * width;
+        let first_column = self.panel * width;
         let columns = width.min(weights.columns - first_column);
-        // SAFETY: `out` has `rows * columns` floats and this task alone writes this tile; the packed weights hold
-        // `taps * depth` rows of `width` floats for each panel; the table holds readable addresses of `depth` floats.
+        // SAFETY: `out` has `rows * columns` floats and this task alone writes this tile; there are `width` weights for each
+        // element of the stretch; the table holds readable addresses of `depth` floats.
         unsafe {
             let mut sums = [[S::splat(0.0); VECTORS]; ROWS];
-            if !span.first {
-                for (i, sum) in sums.iter_mut().enumerate().take(span.rows) {
+            if !self.first {
+                for (i, sum) in sums.iter_mut().enumerate().take(self.rows) {
                     for (j, v) in sum.iter_mut().enumerate() {
                         let Some(lanes) = columns.checked_sub(j * LANES).map(|n| n.min(LANES)) else { break };
-                        let at = self.out.at((span.row + i) * weights.columns + first_column + j * LANES);
+                        let at = out.at((self.row + i) * weights.columns + first_column + j * LANES);
                         *v = read::<S>(at, lanes);
                     }
                 }
             }
-            let first_line =
-                (span.panel * weights.taps + span.stretch.taps.start) * weights.depth + span.stretch.depth.start;
-            let mut b = weights.lines.as_ptr().cast::<f32>().add(first_line * width);
-            for tap in span.stretch.taps.clone() {
+            let mut b = self.numbers;
+            for tap in self.stretch.taps.clone() {
                 let mut a: [*const f32; ROWS] = [std::ptr::null(); ROWS];
-                for (a, p) in a.iter_mut().zip(&span.pointers[tap * ROWS..(tap + 1) * ROWS]) {
-                    *a = p.add(span.stretch.depth.start);
+                for (a, p) in a.iter_mut().zip(&self.pointers[tap * S::TILE_ROWS..][..ROWS]) {
+                    *a = p.add(self.stretch.depth.start);
                 }
-                accumulate::<S, ROWS, VECTORS>(&a, span.stretch.depth.len(), b, width, &mut sums);
-                b = b.add(span.stretch.depth.len() * width);
+                accumulate::<S, ROWS, VECTORS>(&a, self.stretch.depth.len(), b, width, &mut sums);
+                b = b.add(self.stretch.depth.len() * width);
             }
-            for (i, sum) in sums.iter().enumerate().take(span.rows) {
+            for (i, sum) in sums.iter().enumerate().take(self.rows) {
                 for (j, v) in sum.iter().enumerate() {
                     let Some(lanes) = columns.checked_sub(j * LANES).map(|n| n.min(LANES)) else { break };
                     let column = first_column + j * LANES;
-                    let at = (span.row + i) * weights.columns + column;
-                    if span.last {
-                        self.epilogue.store::<S>(*v, at, column, lanes, self.out);
+                    let at = (self.row + i) * weights.columns + column;
+                    if self.last {
+                        epilogue.store::<S>(*v, at, column, lanes, out);
                     } else {
-                        write::<S>(self.out.at(at), *v, lanes);
+                        write::<S>(out.at(at), *v, lanes);
                     }
                 }
             }
@@ -369,16 +294,4 @@ pub(crate) unsafe fn read<S: Simd>(p: *const f32, lanes: usize) -> S::V {
 pub(crate) unsafe fn write<S: Simd>(p: *mut f32, v: S::V, lanes: usize) {
     // SAFETY: the caller's promise is passed on.
     unsafe { if lanes == LANES { S::store(p, v) } else { S::store_partial(p, v, lanes) } }
-}
-
-/// One tile and the stretch of the chain that is to be added to it.
-struct Span<'a> {
-    pointers: &'a [*const f32],
-    stretch: &'a Stretch,
-    panel: usize,
-    row: usize,
-    /// Rows of the tile that exist.
-    rows: usize,
-    first: bool,
-    last: bool,
 }

@@ -8,19 +8,24 @@
 //! threads and the instruction set: its bits do not depend on its company.
 
 mod activation;
+mod aligned;
+mod allocator;
 mod attention;
 mod conv2d;
 mod gemm;
 mod linear;
 mod math;
 mod norm;
+mod packed;
 mod pool;
 mod scratch;
 mod simd;
 mod tensor;
+mod tile;
 mod winograd;
 
 pub use activation::{Activation, activate, add_per_channel, geglu};
+pub use allocator::{BufferAllocator, Statistics as BufferStatistics};
 pub use attention::{Mask, Options as AttentionOptions, attention, attention_with_isa};
 pub use conv2d::{Conv2d, Conv2dOptions};
 pub use linear::Linear;

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Tensor, bail};
 
 use crate::Activation;
-use crate::gemm::{Epilogue, PackedWeights, Rows, multiply};
+use crate::gemm::{Epilogue, Rows, multiply};
+use crate::packed::PackedWeights;
 use crate::simd::Isa;
-use crate::tensor::{filled, floats, output, weights};
+use crate::tensor::{filled, floats, output, precision, weights};
 
 /// `activation(x · Wᵀ + b)` over the last dimension. The weights are packed for this machine when the layer is made.
 #[derive(Clone, Debug)]
@@ -18,7 +19,7 @@ pub struct Linear {
 }
 
 impl Linear {
-    /// `weight` is `(out, in)` as torch stores it, `bias` is `(out)`.
+    /// `weight` is `(out, in)` as torch stores it, `bias` is `(out)`. float16 and bfloat16 weights are kept as such.
     ///
     /// # Errors
     ///
@@ -35,7 +36,8 @@ impl Linear {
         if bias.as_ref().is_some_and(|b| b.len() != n) {
             bail!("a linear layer of {n} outputs has a bias of another size");
         }
-        let packed = PackedWeights::new(isa, 1, k, n, |_, k_index, column| values[column * k + k_index]);
+        let packed =
+            PackedWeights::new(isa, precision(weight), 1, k, n, |_, k_index, column| values[column * k + k_index]);
         Ok(Self { packed: Arc::new(packed), bias: bias.map(Arc::from), activation: Activation::Identity })
     }
 
@@ -88,7 +90,13 @@ impl Op<'_> {
         if residual.is_some_and(|r| r.len() != rows * packed.columns) {
             bail!("the residual of a linear layer is not of its output's shape {dims:?}");
         }
-        let epilogue = Epilogue { bias: self.0.bias.as_deref(), residual, activation: self.0.activation };
+        let epilogue = Epilogue {
+            columns: packed.columns,
+            bias: self.0.bias.as_deref(),
+            per_image: None,
+            residual,
+            activation: self.0.activation,
+        };
         // SAFETY: `multiply` writes every row and column.
         let out = unsafe {
             filled(rows * packed.columns, |out| {

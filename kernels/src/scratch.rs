@@ -4,27 +4,32 @@
 
 use std::sync::Mutex;
 
+use crate::aligned::Aligned;
+
 /// Bytes that are kept at most; what is given back beyond them is freed.
 const KEPT_BYTES: usize = 256 << 20;
 
-static KEPT: Mutex<Vec<Vec<f32>>> = Mutex::new(Vec::new());
+static KEPT: Mutex<Vec<Aligned<f32>>> = Mutex::new(Vec::new());
 
 /// A buffer of at least the length asked for, with whatever was in it before. Given back when dropped.
 #[derive(Debug)]
 pub(crate) struct Scratch {
-    buffer: Vec<f32>,
+    buffer: Aligned<f32>,
 }
 
 impl Scratch {
     /// Takes the smallest kept buffer that is long enough, or makes one.
     pub(crate) fn take(len: usize) -> Self {
+        if len == 0 {
+            return Self { buffer: Aligned::default() };
+        }
         let mut kept = KEPT.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         let fits = kept.iter().enumerate().filter(|(_, b)| b.len() >= len).min_by_key(|(_, b)| b.len()).map(|(i, _)| i);
         let buffer = match fits {
             Some(i) => kept.swap_remove(i),
             None => {
                 drop(kept);
-                vec![0.0; len]
+                Aligned::zeros(len)
             }
         };
         Self { buffer }
@@ -48,6 +53,9 @@ impl std::ops::DerefMut for Scratch {
 impl Drop for Scratch {
     fn drop(&mut self) {
         let buffer = std::mem::take(&mut self.buffer);
+        if buffer.is_empty() {
+            return;
+        }
         let mut kept = KEPT.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         let bytes: usize = kept.iter().chain([&buffer]).map(|b| b.len() * size_of::<f32>()).sum();
         if bytes <= KEPT_BYTES {

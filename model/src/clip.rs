@@ -3,7 +3,7 @@
 mod config;
 mod layer;
 
-use candle_core::{Device, Result, Tensor};
+use candle_core::{DType, Device, Result, Tensor};
 use x0_kernels::Linear;
 
 use crate::error::LoadError;
@@ -49,7 +49,7 @@ impl ClipTextModel {
         let embeddings = text_model.at("embeddings");
         let layer = |i| Layer::new(&text_model.at("encoder.layers").at(i), config);
         Ok(Self {
-            token_embedding: embeddings.get("token_embedding.weight", (config.vocab_size, hidden))?,
+            token_embedding: embeddings.get_stored("token_embedding.weight", (config.vocab_size, hidden))?,
             position_embedding: embeddings
                 .get("position_embedding.weight", (config.max_position_embeddings, hidden))?,
             layers: (0..config.num_hidden_layers).map(layer).collect::<std::result::Result<_, _>>()?,
@@ -107,7 +107,7 @@ impl ClipTextModel {
         }
         let ids: Vec<u32> = texts.iter().flat_map(|text| text.ids.iter().copied()).collect();
         let tokens = self.token_embedding.index_select(&Tensor::new(ids, &Device::Cpu)?, 0)?;
-        let tokens = tokens.reshape((texts.len(), length, self.config.hidden_size))?;
+        let tokens = tokens.reshape((texts.len(), length, self.config.hidden_size))?.to_dtype(DType::F32)?;
         tokens.broadcast_add(&self.position_embedding.narrow(0, 0, length)?)
     }
 
@@ -135,9 +135,9 @@ impl ClipTextModel {
 fn text_projection(weights: &Weights, config: &ClipTextConfig) -> std::result::Result<Option<Linear>, LoadError> {
     let (hidden, projected) = (config.hidden_size, config.projection_dim);
     let weight = if weights.contains("text_projection.weight") {
-        weights.get("text_projection.weight", (projected, hidden))?
+        weights.get_stored("text_projection.weight", (projected, hidden))?
     } else if weights.contains("text_projection") {
-        weights.get("text_projection", (hidden, projected))?.t()?.contiguous()?
+        weights.get_stored("text_projection", (hidden, projected))?.t()?.contiguous()?
     } else {
         return Ok(None);
     };

@@ -43,3 +43,4 @@ pub use prompt::{Prompt, PromptSyntax};
 pub use request::{
     Conditioning, Cost, Highres, InitImage, MaskFill, Request, RequestError, SecondPass, Upscaler, Variation,
 };
+pub use x0_kernels::BufferAllocator;

@@ -23,13 +23,13 @@ pub use resnet::{Resample, ResnetBlock2D, ResnetConfig, TimeScaleShift};
 
 /// A linear layer `weight` `(outputs, inputs)` with a `bias`.
 pub fn linear(weights: &Weights, inputs: usize, outputs: usize) -> Result<Linear, LoadError> {
-    let (weight, bias) = (weights.get("weight", (outputs, inputs))?, weights.get("bias", outputs)?);
+    let (weight, bias) = (weights.get_stored("weight", (outputs, inputs))?, weights.get("bias", outputs)?);
     Ok(Linear::new(&weight, Some(&bias))?)
 }
 
 /// A linear layer that is `weight` `(outputs, inputs)` alone.
 pub fn linear_without_bias(weights: &Weights, inputs: usize, outputs: usize) -> Result<Linear, LoadError> {
-    Ok(Linear::new(&weights.get("weight", (outputs, inputs))?, None)?)
+    Ok(Linear::new(&weights.get_stored("weight", (outputs, inputs))?, None)?)
 }
 
 /// A convolution `weight` `(outputs, inputs, kernel, kernel)` with a `bias`.
@@ -40,7 +40,7 @@ pub fn conv2d(
     kernel: usize,
     options: Conv2dOptions,
 ) -> Result<Conv2d, LoadError> {
-    let weight = weights.get("weight", (outputs, inputs, kernel, kernel))?;
+    let weight = weights.get_stored("weight", (outputs, inputs, kernel, kernel))?;
     Ok(Conv2d::new(&weight, Some(&weights.get("bias", outputs)?), options)?)
 }
 
@@ -52,7 +52,7 @@ pub fn conv2d_without_bias(
     kernel: usize,
     options: Conv2dOptions,
 ) -> Result<Conv2d, LoadError> {
-    Ok(Conv2d::new(&weights.get("weight", (outputs, inputs, kernel, kernel))?, None, options)?)
+    Ok(Conv2d::new(&weights.get_stored("weight", (outputs, inputs, kernel, kernel))?, None, options)?)
 }
 
 /// `x / factor`, where 1 costs nothing.

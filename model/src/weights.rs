@@ -15,8 +15,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use candle_core::{Device, Shape, Tensor};
-use half::slice::{HalfBitsSliceExt, HalfFloatSliceExt};
+use candle_core::{DType, Device, Shape, Tensor};
 use half::{bf16, f16};
 
 use crate::error::LoadError;
@@ -66,6 +65,14 @@ enum Data {
     /// The lock covers the file's position: seek, then read.
     File(Mutex<File>),
     Static(&'static [u8]),
+}
+
+/// What becomes of float16 and bfloat16.
+#[derive(Clone, Copy, Debug)]
+enum Kept {
+    /// float32.
+    Widened,
+    Stored,
 }
 
 impl Weights {
@@ -128,7 +135,20 @@ impl Weights {
     /// # Errors
     /// If it is missing, has another shape than `shape` or another type, or cannot be read; the message has its full name.
     pub fn get(&self, name: &str, shape: impl Into<Shape>) -> Result<Tensor, LoadError> {
-        let (full, shape) = (format!("{}{name}", self.prefix), shape.into());
+        self.read(name, shape.into(), Kept::Widened)
+    }
+
+    /// Reads the tensor `name` of this view like [`Self::get`], but leaves float16 and bfloat16 as they are: for weights that the
+    /// kernels widen as they use them.
+    ///
+    /// # Errors
+    /// As [`Self::get`].
+    pub fn get_stored(&self, name: &str, shape: impl Into<Shape>) -> Result<Tensor, LoadError> {
+        self.read(name, shape.into(), Kept::Stored)
+    }
+
+    fn read(&self, name: &str, shape: Shape, kept: Kept) -> Result<Tensor, LoadError> {
+        let full = format!("{}{name}", self.prefix);
         let Some(stored) = self.store.tensors.get(&full) else {
             let path = self.store.files.iter().map(|file| file.path.as_str()).collect::<Vec<_>>().join(", ");
             return Err(LoadError::Tensor { path, tensor: full, message: "is missing".to_owned() });
@@ -140,8 +160,7 @@ impl Weights {
             let message = format!("has shape {:?}, not {:?}", stored.entry.shape, shape.dims());
             return Err(file.tensor_error(full, message));
         }
-        let values = file.floats(full, &stored.entry)?;
-        Ok(Tensor::from_vec(values, shape, &Device::Cpu)?)
+        file.tensor(full, &stored.entry, shape, kept)
     }
 
     /// Full names of this view's tensors that nobody asked for.
@@ -155,12 +174,14 @@ impl Weights {
         self.store.tensors.keys().map(String::as_str).filter(|name| name.starts_with(&self.prefix))
     }
 
-    /// Numbers in all tensors of this view together.
-    pub fn parameters(&self) -> u64 {
-        self.names()
-            .filter_map(|name| self.store.tensors.get(name))
-            .map(|tensor| tensor.entry.shape.iter().product::<usize>() as u64)
-            .sum()
+    /// Bytes that all tensors of this view take once they are read: float16 and bfloat16 matrices and filters stay as they are
+    /// stored, all else becomes float32.
+    pub fn loaded_bytes(&self) -> u64 {
+        let bytes = |entry: &header::Entry| {
+            let stays = entry.shape.len() > 1 && matches!(entry.dtype.as_str(), "F16" | "BF16");
+            entry.shape.iter().product::<usize>() as u64 * if stays { 2 } else { 4 }
+        };
+        self.names().filter_map(|name| self.store.tensors.get(name)).map(|tensor| bytes(&tensor.entry)).sum()
     }
 
     fn stored(&self, name: &str) -> Option<&Stored> {
@@ -213,22 +234,36 @@ impl Source {
         }
     }
 
-    fn floats(&self, name: &str, entry: &header::Entry) -> Result<Vec<f32>, LoadError> {
-        type Append = fn(&[u8], &mut Vec<f32>);
-        let append: Append = match entry.dtype.as_str() {
-            "F32" => |raw, to| to.extend(raw.as_chunks().0.iter().map(|&b| f32::from_le_bytes(b))),
-            "F64" => |raw, to| to.extend(raw.as_chunks().0.iter().map(|&b| f64::from_le_bytes(b) as f32)),
-            "F16" => |raw, to| extend(to, bits(raw).reinterpret_cast::<f16>()),
-            "BF16" => |raw, to| extend(to, bits(raw).reinterpret_cast::<bf16>()),
-            other => return Err(self.tensor_error(name, format!("has type {other}, not F16, BF16, F32 or F64"))),
-        };
+    fn tensor(&self, name: &str, entry: &header::Entry, shape: Shape, kept: Kept) -> Result<Tensor, LoadError> {
+        let device = &Device::Cpu;
+        Ok(match (entry.dtype.as_str(), kept) {
+            ("F32", _) => Tensor::from_vec(self.numbers(name, entry, f32::from_le_bytes)?, shape, device)?,
+            ("F64", _) => {
+                Tensor::from_vec(self.numbers(name, entry, |b| f64::from_le_bytes(b) as f32)?, shape, device)?
+            }
+            ("F16", Kept::Stored) => Tensor::from_vec(self.numbers(name, entry, f16::from_le_bytes)?, shape, device)?,
+            ("BF16", Kept::Stored) => Tensor::from_vec(self.numbers(name, entry, bf16::from_le_bytes)?, shape, device)?,
+            ("F16" | "BF16", Kept::Widened) => self.tensor(name, entry, shape, Kept::Stored)?.to_dtype(DType::F32)?,
+            (other, _) => {
+                return Err(self.tensor_error(name, format!("has type {other}, not F16, BF16, F32 or F64")));
+            }
+        })
+    }
+
+    /// All numbers of a tensor, each read from `N` bytes.
+    fn numbers<const N: usize, T>(
+        &self,
+        name: &str,
+        entry: &header::Entry,
+        number: impl Fn([u8; N]) -> T,
+    ) -> Result<Vec<T>, LoadError> {
         let mut values = Vec::with_capacity(entry.shape.iter().product());
         let mut buffer = vec![0; CHUNK.min((entry.bytes.end - entry.bytes.start) as usize)];
         let mut at = entry.bytes.start;
         while at < entry.bytes.end {
             let n = CHUNK.min((entry.bytes.end - at) as usize);
             self.read(at, &mut buffer[..n]).map_err(|e| self.tensor_error(name, format!("cannot be read: {e}")))?;
-            append(&buffer[..n], &mut values);
+            values.extend(buffer[..n].as_chunks().0.iter().map(|&bytes| number(bytes)));
             at += n as u64;
         }
         Ok(values)
@@ -245,17 +280,4 @@ impl Source {
     fn tensor_error(&self, tensor: &str, message: String) -> LoadError {
         LoadError::Tensor { path: self.path.clone(), tensor: tensor.to_owned(), message }
     }
-}
-
-fn bits(raw: &[u8]) -> Vec<u16> {
-    raw.as_chunks().0.iter().map(|&b| u16::from_le_bytes(b)).collect()
-}
-
-fn extend<T>(to: &mut Vec<f32>, halves: &[T])
-where
-    [T]: HalfFloatSliceExt,
-{
-    let from = to.len();
-    to.resize(from + halves.len(), 0.0);
-    halves.convert_to_f32_slice(&mut to[from..]);
 }

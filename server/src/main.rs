@@ -3,11 +3,12 @@
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use x0_model::BufferAllocator;
 use x0_server::cli::Cli;
 
 /// Pictures and tensors come and go in large pieces, from many threads.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: BufferAllocator<mimalloc::MiMalloc> = BufferAllocator::new(mimalloc::MiMalloc);
 
 fn main() -> ExitCode {
     Cli::parse().run()

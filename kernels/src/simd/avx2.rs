@@ -2,17 +2,19 @@
 
 use std::arch::x86_64::*;
 
+use half::{bf16, f16};
+
 use super::{Kernel, LANES, Simd};
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Avx2;
 
-/// Runs `kernel` with AVX2 and FMA enabled.
+/// Runs `kernel` with AVX2, FMA and F16C enabled.
 ///
 /// # Safety
 ///
-/// The machine must have AVX2 and FMA.
-#[target_feature(enable = "avx2,fma")]
+/// The machine must have AVX2, FMA and F16C.
+#[target_feature(enable = "avx2,fma,f16c")]
 pub(super) unsafe fn call<K: Kernel>(kernel: K) -> K::Output {
     // SAFETY: the features are enabled here.
     unsafe { kernel.run::<Avx2>() }
@@ -40,7 +42,7 @@ unsafe fn exp2_integer(n: __m256) -> __m256 {
     }
 }
 
-// SAFETY: each method is intrinsics of AVX2 and FMA, which the trait's contract says are enabled; loads and stores are the
+// SAFETY: each method is intrinsics of AVX2, FMA and F16C, which the trait's contract says are enabled; loads and stores are the
 // unaligned ones and touch the sixteen lanes that the caller vouches for.
 #[allow(clippy::undocumented_unsafe_blocks)]
 unsafe impl Simd for Avx2 {
@@ -62,6 +64,21 @@ unsafe impl Simd for Avx2 {
         unsafe {
             _mm256_storeu_ps(p, v[0]);
             _mm256_storeu_ps(p.add(8), v[1]);
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn load_f16(p: *const f16) -> Self::V {
+        unsafe { [0, 8].map(|i| _mm256_cvtph_ps(_mm_loadu_si128(p.add(i).cast()))) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_bf16(p: *const bf16) -> Self::V {
+        unsafe {
+            [0, 8].map(|i| {
+                let wide = _mm256_cvtepu16_epi32(_mm_loadu_si128(p.add(i).cast()));
+                _mm256_castsi256_ps(_mm256_slli_epi32::<16>(wide))
+            })
         }
     }
 

@@ -2,6 +2,8 @@
 
 use std::arch::x86_64::*;
 
+use half::{bf16, f16};
+
 use super::{Kernel, LANES, Simd};
 
 #[derive(Clone, Copy, Debug)]
@@ -11,8 +13,8 @@ pub(crate) struct Avx512;
 ///
 /// # Safety
 ///
-/// The machine must have AVX-512 F and DQ, AVX2 and FMA.
-#[target_feature(enable = "avx512f,avx512dq,avx2,fma")]
+/// The machine must have AVX-512 F and DQ, AVX2, FMA and F16C.
+#[target_feature(enable = "avx512f,avx512dq,avx2,fma,f16c")]
 pub(super) unsafe fn call<K: Kernel>(kernel: K) -> K::Output {
     // SAFETY: the features are enabled here.
     unsafe { kernel.run::<Avx512>() }
@@ -38,6 +40,19 @@ unsafe impl Simd for Avx512 {
     #[inline(always)]
     unsafe fn store(p: *mut f32, v: Self::V) {
         unsafe { _mm512_storeu_ps(p, v) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_f16(p: *const f16) -> Self::V {
+        unsafe { _mm512_cvtph_ps(_mm256_loadu_si256(p.cast())) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_bf16(p: *const bf16) -> Self::V {
+        unsafe {
+            let wide = _mm512_cvtepu16_epi32(_mm256_loadu_si256(p.cast()));
+            _mm512_castsi512_ps(_mm512_slli_epi32::<16>(wide))
+        }
     }
 
     #[inline(always)]

@@ -12,6 +12,8 @@ mod portable;
 
 use std::sync::OnceLock;
 
+use half::{bf16, f16};
+
 pub(crate) use portable::Portable;
 
 /// Lanes of a vector.
@@ -31,6 +33,10 @@ pub(crate) unsafe trait Simd: Copy + 'static {
     unsafe fn splat(x: f32) -> Self::V;
     unsafe fn load(p: *const f32) -> Self::V;
     unsafe fn store(p: *mut f32, v: Self::V);
+    /// Sixteen float16, widened.
+    unsafe fn load_f16(p: *const f16) -> Self::V;
+    /// Sixteen bfloat16, widened.
+    unsafe fn load_bf16(p: *const bf16) -> Self::V;
     /// `a * b + c`, rounded once.
     unsafe fn fma(a: Self::V, b: Self::V, c: Self::V) -> Self::V;
     unsafe fn add(a: Self::V, b: Self::V) -> Self::V;
@@ -107,7 +113,9 @@ impl Isa {
                 is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512dq") && Isa::Avx2.is_available()
             }
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx2 => is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"),
+            Isa::Avx2 => {
+                is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") && is_x86_feature_detected!("f16c")
+            }
             #[cfg(not(target_arch = "x86_64"))]
             Isa::Avx512 | Isa::Avx2 => false,
             Isa::Portable => true,

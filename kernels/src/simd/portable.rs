@@ -1,5 +1,7 @@
 //! The twin that runs everywhere.
 
+use half::{bf16, f16};
+
 use super::{LANES, Simd};
 
 /// Plain Rust on arrays; the compiler may vectorise it.
@@ -55,6 +57,18 @@ unsafe impl Simd for Portable {
     unsafe fn store(p: *mut f32, v: Self::V) {
         // SAFETY: the caller promises sixteen writable lanes.
         unsafe { p.cast::<[f32; LANES]>().write_unaligned(v) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_f16(p: *const f16) -> Self::V {
+        // SAFETY: the caller promises sixteen readable numbers.
+        unsafe { p.cast::<[f16; LANES]>().read_unaligned() }.map(f16::to_f32)
+    }
+
+    #[inline(always)]
+    unsafe fn load_bf16(p: *const bf16) -> Self::V {
+        // SAFETY: the caller promises sixteen readable numbers.
+        unsafe { p.cast::<[bf16; LANES]>().read_unaligned() }.map(bf16::to_f32)
     }
 
     #[inline(always)]

@@ -4,8 +4,10 @@
 mod attention;
 mod conv2d;
 mod linear;
+mod network;
 mod norm;
 mod pointwise;
+mod precision;
 
 use candle_core::{Device, Tensor};
 use x0_kernels::Isa;

@@ -97,16 +97,17 @@ impl ResnetBlock2D {
         };
         let (x, h) = resized.as_ref().map_or((x, &h), |(x, h)| (x, h));
 
-        let h = self.conv1.forward(h)?;
         let time = match (&self.time_emb_proj, time) {
             (Some(project), Some(time)) => Some(project.forward(time)?),
             _ => None,
         };
         let h = match (time, self.config.time_scale_shift) {
-            (None, _) => self.norm2.forward(&h, activation)?,
-            (Some(time), TimeScaleShift::Default) => self.norm2.forward(&add_per_channel(&h, &time)?, activation)?,
+            (None, _) => self.norm2.forward(&self.conv1.forward(h)?, activation)?,
+            (Some(time), TimeScaleShift::Default) => {
+                self.norm2.forward(&self.conv1.forward_add_per_channel(h, &time)?, activation)?
+            }
             (Some(time), TimeScaleShift::ScaleShift) => {
-                let h = self.norm2.forward(&h, Activation::Identity)?;
+                let h = self.norm2.forward(&self.conv1.forward(h)?, Activation::Identity)?;
                 activate(&scale_shift(&h, &time)?, activation)?
             }
         };

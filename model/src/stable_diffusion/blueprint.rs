@@ -76,7 +76,7 @@ impl StableDiffusionBlueprint {
         let (components, weights) = source.read(index, &description)?;
         let refuse = |message| LoadError::Config { path: folder.path_of(""), message };
         components.check().map_err(refuse)?;
-        let budget = Budget { limit: memory_limit, parameters: weights.parameters() };
+        let budget = Budget { limit: memory_limit, weights: weights.loaded_bytes() };
         let guidance_scale = match components.kind {
             Kind::StableDiffusion => DEFAULT_GUIDANCE,
             Kind::StableDiffusionXl { .. } => DEFAULT_GUIDANCE_XL,

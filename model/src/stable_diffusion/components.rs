@@ -204,10 +204,10 @@ impl Autoencoder {
 }
 
 impl ComponentWeights {
-    /// Numbers in all tensors together.
-    pub(super) fn parameters(&self) -> u64 {
+    /// Bytes of all tensors together, once they are read.
+    pub(super) fn loaded_bytes(&self) -> u64 {
         let all = [&self.unet, &self.vae].into_iter().chain(&self.text_encoders).chain(&self.tiny);
-        all.map(Weights::parameters).sum()
+        all.map(Weights::loaded_bytes).sum()
     }
 }
 

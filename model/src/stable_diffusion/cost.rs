@@ -1,7 +1,5 @@
 //! How much memory and arithmetic a request takes, from the configurations alone.
 
-use x0_kernels::Conv2d;
-
 use super::components::{AutoencoderConfig, Components};
 use super::maps::LatentShape;
 use crate::autoencoder_kl::AutoencoderKLConfig;
@@ -17,17 +15,13 @@ const MARGIN: f64 = 1.25;
 pub(super) struct Budget {
     /// In bytes; none for no limit.
     pub(super) limit: Option<u64>,
-    /// Numbers in all weights.
-    pub(super) parameters: u64,
+    /// Bytes of all weights.
+    pub(super) weights: u64,
 }
 
 /// What one image takes beside the weights, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Needs {
-    /// What the kernels keep beside the weights from the first picture of that size on.
-    transformed: u64,
-    /// The same, if the latents are decoded in tiles.
-    transformed_tiled: u64,
     /// The conditions of its rows, as long as it is being made.
     conditions: u64,
     /// While the network is called.
@@ -63,21 +57,16 @@ impl Budget {
                     gigabytes(limit)
                 );
                 // A smaller picture helps only if it is not the weights that are too large.
-                let field = if self.weights() > limit { "model" } else { "width" };
+                let field = if self.weights > limit { "model" } else { "width" };
                 Err(RequestError { field, message })
             }
             _ => Ok(()),
         }
     }
 
-    fn weights(self) -> u64 {
-        self.parameters * FLOAT
-    }
-
     fn total(self, needs: &Needs, tiled: bool) -> u64 {
-        let (decode, transformed) =
-            if tiled { (needs.decode_tiled, needs.transformed_tiled) } else { (needs.decode, needs.transformed) };
-        self.weights() + transformed + needs.conditions + needs.step.max(decode)
+        let decode = if tiled { needs.decode_tiled } else { needs.decode };
+        self.weights + needs.conditions + needs.step.max(decode)
     }
 }
 
@@ -86,25 +75,21 @@ impl Needs {
     pub(super) fn of(components: &Components, shape: LatentShape, rows: u64, tokens: u64) -> Self {
         let bytes = |floats: u64| (floats as f64 * FLOAT as f64 * MARGIN) as u64;
         let (height, width) = (shape.height as u64, shape.width as u64);
-        let in_unet = unet_transformed(&components.unet, shape);
-        let (decode, decode_tiled, transformed) = match &components.vae {
+        let (decode, decode_tiled) = match &components.vae {
             AutoencoderConfig::Kl(config) => {
                 let tile = config.tile_size();
                 let tile = LatentShape { height: tile.min(shape.height), width: tile.min(shape.width), ..shape };
                 let picture = 3 * (config.scale() as u64).pow(2) * height * width;
                 let tiles = 3 * picture + decoder(config, tile.height as u64, tile.width as u64);
-                let transformed = [shape, tile].map(|shape| vae_transformed(config, shape));
-                (decoder(config, height, width), tiles, transformed)
+                (decoder(config, height, width), tiles)
             }
             AutoencoderConfig::Tiny(config) => {
                 let channels = *config.decoder_block_out_channels.iter().max().unwrap_or(&1) as u64;
                 let floats = 4 * channels * (config.scale() as u64).pow(2) * height * width;
-                (floats, floats, [0, 0])
+                (floats, floats)
             }
         };
         Self {
-            transformed: bytes(in_unet + transformed[0]),
-            transformed_tiled: bytes(in_unet + transformed[1]),
             conditions: rows * keys_values(&components.unet, tokens) * FLOAT,
             step: bytes(rows * unet(&components.unet, height, width)),
             decode: bytes(decode),
@@ -158,57 +143,6 @@ fn decoder(config: &AutoencoderKLConfig, height: u64, width: u64) -> u64 {
         area * (3 * from + 2 * to)
     };
     config.block_out_channels.iter().enumerate().map(of_level).max().unwrap_or(0)
-}
-
-/// Height and width of maps.
-type Size = (usize, usize);
-
-fn level_size(shape: LatentShape, level: usize) -> Size {
-    (shape.height.div_ceil(1 << level), shape.width.div_ceil(1 << level))
-}
-
-/// What the kernels keep for the two convolutions of a residual block.
-fn resnet_transformed(from: usize, to: usize, size: Size) -> u64 {
-    (Conv2d::transformed_floats(from, to, size) + Conv2d::transformed_floats(to, to, size)) as u64
-}
-
-/// What the kernels keep for a UNet that is called for latents of this shape.
-fn unet_transformed(unet: &UNet2DConditionConfig, shape: LatentShape) -> u64 {
-    let levels = &unet.levels;
-    let last = levels.len() - 1;
-    let of_level = |(i, level): (usize, &Level)| {
-        let (size, channels) = (level_size(shape, i), level.channels);
-        let (before, previous) = (levels[i.saturating_sub(1)].channels, levels[(i + 1).min(last)].channels);
-        let down = (0..level.layers).map(|layer| if layer == 0 { before } else { channels });
-        let up = (0..=level.layers).map(|layer| {
-            let joined = if layer == 0 { previous } else { channels };
-            joined + if layer == level.layers { before } else { channels }
-        });
-        let resnets: u64 = down.chain(up).map(|from| resnet_transformed(from, channels, size)).sum();
-        let upsampler =
-            if i > 0 { Conv2d::transformed_floats(channels, channels, level_size(shape, i - 1)) } else { 0 };
-        resnets + upsampler as u64
-    };
-    let innermost = levels[last].channels;
-    let mid = 2 * resnet_transformed(innermost, innermost, level_size(shape, last));
-    levels.iter().enumerate().map(of_level).sum::<u64>() + mid
-}
-
-/// What the kernels keep for an autoencoder that decodes latents of this shape, and encodes pictures to them.
-fn vae_transformed(config: &AutoencoderKLConfig, shape: LatentShape) -> u64 {
-    let channels = &config.block_out_channels;
-    let last = channels.len() - 1;
-    let of_level = |(i, to): (usize, &usize)| {
-        let size = (shape.height << (last - i), shape.width << (last - i));
-        let (above, below) = (channels[i.saturating_sub(1)], channels[(i + 1).min(last)]);
-        let layers = config.layers_per_block as u64;
-        let decoder = resnet_transformed(below, *to, size) + layers * resnet_transformed(*to, *to, size);
-        let encoder = resnet_transformed(above, *to, size) + (layers - 1) * resnet_transformed(*to, *to, size);
-        let upsampler = if i > 0 { Conv2d::transformed_floats(*to, *to, (2 * size.0, 2 * size.1)) as u64 } else { 0 };
-        decoder + encoder + upsampler
-    };
-    let mid = 4 * resnet_transformed(channels[last], channels[last], (shape.height, shape.width));
-    channels.iter().enumerate().map(of_level).sum::<u64>() + mid
 }
 
 impl Operations {
@@ -268,7 +202,7 @@ fn decoder_operations(config: &AutoencoderKLConfig, height: u64, width: u64) -> 
 
 #[cfg(test)]
 mod tests {
-    use super::{FLOAT, LatentShape, MARGIN, decoder, unet, unet_transformed, vae_transformed};
+    use super::{FLOAT, MARGIN, decoder, unet};
     use crate::autoencoder_kl::AutoencoderKLConfig;
     use crate::unet_2d_condition::UNet2DConditionConfig;
 
@@ -290,14 +224,10 @@ mod tests {
     fn estimates_cover_what_stable_diffusion_1_was_measured_to_take() {
         let unet_config = UNet2DConditionConfig::parse("unet", UNET).unwrap();
         let vae_config = AutoencoderKLConfig::parse("vae", VAE).unwrap();
-        let square = |size| LatentShape { channels: 4, height: size, width: size };
         // By how much the resident memory grew at most, first for one row, then for decoding.
         for (size, call, decoding) in [(64, 1427.0, 1968.0), (96, 4796.0, 3314.0)] {
-            let shape = square(size);
-            let floats = unet_transformed(&unet_config, shape) + unet(&unet_config, size as u64, size as u64);
-            assert_covers(MARGIN * megabytes(floats), call);
-            let floats = vae_transformed(&vae_config, shape) + decoder(&vae_config, size as u64, size as u64);
-            assert_covers(MARGIN * megabytes(floats), decoding);
+            assert_covers(MARGIN * megabytes(unet(&unet_config, size, size)), call);
+            assert_covers(MARGIN * megabytes(decoder(&vae_config, size, size)), decoding);
         }
     }
 }

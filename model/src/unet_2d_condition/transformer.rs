@@ -129,7 +129,7 @@ fn projection(weights: &Weights, from: usize, to: usize, is_linear: bool) -> Loa
     if is_linear {
         return linear(weights, from, to);
     }
-    let weight = weights.get("weight", (to, from, 1, 1))?.reshape((to, from))?;
+    let weight = weights.get_stored("weight", (to, from, 1, 1))?.reshape((to, from))?;
     Ok(Linear::new(&weight, Some(&weights.get("bias", to)?))?)
 }
 
