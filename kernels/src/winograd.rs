@@ -7,16 +7,20 @@
 //! Filters are kept as they came and transformed at each call, a panel of output columns at a time: that costs about as
 //! much as the products of four tiles, and saves four times the memory for the weights, and the traffic of reading it.
 
+mod output;
+mod transform;
+
 use std::ops::Range;
 
 use crate::conv2d::Map;
-use crate::gemm::{Epilogue, accumulate, read};
-use crate::packed::{Numbers, PackedWeights, Stored};
+use crate::gemm::{Epilogue, read};
+use crate::packed::PackedWeights;
 use crate::pool;
 use crate::scratch::Scratch;
 use crate::simd::{Kernel, LANES, Simd, dispatch};
 use crate::tensor::SharedMut;
-use crate::tile::{Tile, with_tile};
+use output::Output;
+use transform::transform_input;
 
 /// Pixels of the input, each way, that a tile needs.
 const IN: usize = 6;
@@ -28,6 +32,9 @@ const BLOCK_FLOATS: usize = 2 << 20;
 /// Tiles whose sums with a panel stay in a core's second-level cache until they are transformed; a multiple of every tile's
 /// rows.
 const TASK_TILES: usize = 48;
+/// Channels whose transformed filters stay in the second-level cache beside those sums. All channels are transformed at once
+/// only where more tiles than one task's come to use them.
+const FEW_CHANNELS: usize = 64;
 /// Between the numbers of two positions, so that they do not all fall into the same few sets of a cache.
 const GAP: usize = 5 * LANES;
 
@@ -55,7 +62,7 @@ pub(crate) fn convolve(filters: &PackedWeights, map: &Map<'_>, batch: usize, epi
         return;
     }
     let stride = filters.depth.next_multiple_of(LANES);
-    let block = (BLOCK_FLOATS / (POSITIONS * stride)).next_multiple_of(TASK_TILES).min(tiles);
+    let block = (BLOCK_FLOATS / (POSITIONS * stride)).max(1).next_multiple_of(TASK_TILES).min(tiles);
     let mut transformed = Scratch::take(POSITIONS * (block * stride + GAP));
     let shape = Layout { across, stride, position: block * stride + GAP };
     for first in (0..tiles).step_by(block) {
@@ -94,74 +101,6 @@ impl Layout {
     fn corner(self, tile: usize) -> (usize, usize, usize) {
         let within = tile % (self.across.0 * self.across.1);
         (tile / (self.across.0 * self.across.1), within / self.across.1 * OUT, within % self.across.1 * OUT)
-    }
-}
-
-/// `Bᵀ d` of six vectors.
-///
-/// # Safety
-///
-/// See [`Simd`].
-#[inline(always)]
-unsafe fn transform_input<S: Simd>(d: [S::V; IN]) -> [S::V; IN] {
-    // SAFETY: the caller's promise is passed on.
-    unsafe {
-        let (two, four) = (S::splat(2.0), S::splat(4.0));
-        let even = S::fma(S::splat(-4.0), d[2], d[4]);
-        let odd = S::fma(S::splat(-4.0), d[1], d[3]);
-        let even_small = S::sub(d[4], d[2]);
-        let odd_small = S::sub(d[3], d[1]);
-        [
-            S::fma(four, d[0], S::fma(S::splat(-5.0), d[2], d[4])),
-            S::add(even, odd),
-            S::sub(even, odd),
-            S::fma(two, odd_small, even_small),
-            S::fma(S::splat(-2.0), odd_small, even_small),
-            S::fma(four, d[1], S::fma(S::splat(-5.0), d[3], d[5])),
-        ]
-    }
-}
-
-/// `G g` of three vectors.
-///
-/// # Safety
-///
-/// See [`Simd`].
-#[inline(always)]
-unsafe fn transform_filter<S: Simd>(g: [S::V; 3]) -> [S::V; IN] {
-    // SAFETY: the caller's promise is passed on.
-    unsafe {
-        let (sixth, twelfth) = (S::splat(1.0 / 6.0), S::splat(1.0 / 12.0));
-        let ends = S::mul(S::add(g[0], g[2]), S::splat(-1.0 / 6.0));
-        let far = S::fma(g[2], sixth, S::mul(g[0], S::splat(1.0 / 24.0)));
-        [
-            S::mul(g[0], S::splat(0.25)),
-            S::fma(g[1], S::splat(-1.0 / 6.0), ends),
-            S::fma(g[1], sixth, ends),
-            S::fma(g[1], twelfth, far),
-            S::fma(g[1], S::splat(-1.0 / 12.0), far),
-            g[2],
-        ]
-    }
-}
-
-/// `Aᵀ m` of six vectors.
-///
-/// # Safety
-///
-/// See [`Simd`].
-#[inline(always)]
-unsafe fn transform_output<S: Simd>(m: [S::V; IN]) -> [S::V; OUT] {
-    // SAFETY: the caller's promise is passed on.
-    unsafe {
-        let (sum_1, difference_1) = (S::add(m[1], m[2]), S::sub(m[1], m[2]));
-        let (sum_2, difference_2) = (S::add(m[3], m[4]), S::sub(m[3], m[4]));
-        [
-            S::add(S::add(m[0], sum_1), sum_2),
-            S::fma(S::splat(2.0), difference_2, difference_1),
-            S::fma(S::splat(4.0), sum_2, sum_1),
-            S::add(S::fma(S::splat(8.0), difference_2, difference_1), m[5]),
-        ]
     }
 }
 
@@ -207,160 +146,6 @@ impl Kernel for Input<'_> {
                             S::store(self.out.at((row * IN + column) * position + tile * stride + c), v);
                         }
                     }
-                }
-            }
-        }
-    }
-}
-
-/// One task of the second half: a panel's filters, their products with some tiles, and their transform to pixels.
-struct Output<'a> {
-    filters: &'a PackedWeights,
-    map: &'a Map<'a>,
-    layout: Layout,
-    first: usize,
-    panel: usize,
-    tiles: Range<usize>,
-    input: &'a [f32],
-    epilogue: Epilogue<'a>,
-    out: SharedMut,
-}
-
-impl Kernel for Output<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    unsafe fn run<S: Simd>(self) {
-        if self.tiles.is_empty() {
-            return;
-        }
-        let width = self.filters.width();
-        let position = self.filters.depth * width + GAP;
-        let mut weights = Scratch::take(POSITIONS * position);
-        let mut sums = Scratch::take(POSITIONS * TASK_TILES * width);
-        // SAFETY: the caller's promise is passed on.
-        unsafe {
-            match self.filters.numbers() {
-                Numbers::F32(numbers) => self.transform::<S, _>(numbers, position, &mut weights),
-                Numbers::F16(numbers) => self.transform::<S, _>(numbers, position, &mut weights),
-                Numbers::Bf16(numbers) => self.transform::<S, _>(numbers, position, &mut weights),
-            }
-            for first in self.tiles.clone().step_by(TASK_TILES) {
-                let tiles = first..self.tiles.end.min(first + TASK_TILES);
-                for (p, sums) in sums.chunks_exact_mut(TASK_TILES * width).take(POSITIONS).enumerate() {
-                    let weights = &weights[p * position..][..self.filters.depth * width];
-                    for tile in tiles.clone().step_by(S::TILE_ROWS) {
-                        let rows = S::TILE_ROWS.min(tiles.end - tile);
-                        let sums = &mut sums[(tile - first) * width..];
-                        let input = &self.input[p * self.layout.position + tile * self.layout.stride..];
-                        let depth = self.filters.depth;
-                        let mut product = Product { input, stride: self.layout.stride, depth, weights, rows, sums };
-                        with_tile::<S>(rows, self.filters.vectors, &mut product);
-                    }
-                }
-                for tile in tiles {
-                    for vector in 0..self.filters.vectors {
-                        self.finish::<S>(&sums, tile, tile - first, vector);
-                    }
-                }
-            }
-        }
-    }
-}
-
-impl Output<'_> {
-    /// Fills `weights`, for each position the panel's rows.
-    ///
-    /// # Safety
-    ///
-    /// See [`Simd`].
-    #[inline(always)]
-    unsafe fn transform<S: Simd, T: Stored>(&self, numbers: &[T], position: usize, weights: &mut [f32]) {
-        let size = self.filters.depth * self.filters.width();
-        let numbers = &numbers[self.filters.start(self.panel, 0)..][..9 * size];
-        assert!(weights.len() >= POSITIONS * position && position >= size);
-        for at in (0..size).step_by(LANES) {
-            // SAFETY: there are `size` numbers for each tap and each position, whole vectors.
-            unsafe {
-                let mut half = [[S::splat(0.0); 3]; IN];
-                for column in 0..3 {
-                    let tap = |row: usize| T::load::<S>(numbers.as_ptr().add((row * 3 + column) * size + at));
-                    for (row, v) in transform_filter::<S>([tap(0), tap(1), tap(2)]).into_iter().enumerate() {
-                        half[row][column] = v;
-                    }
-                }
-                for (row, g) in half.into_iter().enumerate() {
-                    for (column, v) in transform_filter::<S>(g).into_iter().enumerate() {
-                        S::store(weights.as_mut_ptr().add((row * IN + column) * position + at), v);
-                    }
-                }
-            }
-        }
-    }
-
-    /// Transforms the sums of one tile and sixteen columns and stores the pixels.
-    ///
-    /// # Safety
-    ///
-    /// See [`Simd`].
-    #[inline(always)]
-    unsafe fn finish<S: Simd>(&self, sums: &[f32], tile: usize, row: usize, vector: usize) {
-        let width = self.filters.width();
-        let first_column = self.panel * width + vector * LANES;
-        let Some(lanes) = self.filters.columns.checked_sub(first_column).map(|n| n.min(LANES)) else { return };
-        let (image, y, x) = self.layout.corner(self.first + tile);
-        // SAFETY: there are `width` sums for each position and tile; the output has a place for each pixel within the map,
-        // and this task alone writes these pixels and columns.
-        unsafe {
-            let mut half = [[S::splat(0.0); IN]; OUT];
-            for c in 0..IN {
-                let mut m = [S::splat(0.0); IN];
-                for (r, m) in m.iter_mut().enumerate() {
-                    *m = S::load(sums[((r * IN + c) * TASK_TILES + row) * width + vector * LANES..].as_ptr());
-                }
-                for (r, v) in transform_output::<S>(m).into_iter().enumerate() {
-                    half[r][c] = v;
-                }
-            }
-            for (r, m) in half.into_iter().enumerate().take(self.map.out_height - y) {
-                for (c, v) in transform_output::<S>(m).into_iter().enumerate().take(self.map.out_width - x) {
-                    let pixel = (image * self.map.out_height + y + r) * self.map.out_width + x + c;
-                    let at = pixel * self.filters.columns + first_column;
-                    self.epilogue.store::<S>(v, at, first_column, lanes, self.out);
-                }
-            }
-        }
-    }
-}
-
-/// The product of some tiles' input with a panel's weights, at one position.
-struct Product<'a> {
-    /// From the first tile on.
-    input: &'a [f32],
-    stride: usize,
-    depth: usize,
-    weights: &'a [f32],
-    /// Tiles that exist.
-    rows: usize,
-    sums: &'a mut [f32],
-}
-
-impl Tile for Product<'_> {
-    #[inline(always)]
-    unsafe fn compute<S: Simd, const ROWS: usize, const VECTORS: usize>(&mut self) {
-        let width = VECTORS * LANES;
-        let mut rows: [*const f32; ROWS] = [std::ptr::null(); ROWS];
-        for (i, p) in rows.iter_mut().enumerate() {
-            *p = self.input[i.min(self.rows - 1) * self.stride..][..self.depth].as_ptr();
-        }
-        let sums = &mut self.sums[..self.rows * width];
-        // SAFETY: each row has `depth` floats, and there are as many rows of `width` weights.
-        unsafe {
-            let mut found = [[S::splat(0.0); VECTORS]; ROWS];
-            accumulate::<S, ROWS, VECTORS>(&rows, self.depth, self.weights.as_ptr(), width, &mut found);
-            for (found, sums) in found.iter().zip(sums.chunks_exact_mut(width)) {
-                for (v, sums) in found.iter().zip(sums.chunks_exact_mut(LANES)) {
-                    S::store(sums.as_mut_ptr(), *v);
                 }
             }
         }

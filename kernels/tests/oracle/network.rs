@@ -3,7 +3,7 @@
 use candle_core::{D, DType, Result, Tensor};
 use x0_kernels::{Activation, Conv2d, Conv2dOptions, Linear, Mask, activate, attention, geglu, group_norm, layer_norm};
 
-use crate::{assert_rows_keep_their_bits, numbers, tensor};
+use crate::{assert_rows_keep_their_bits, numbers, tensor, values};
 
 /// Channels of the inner maps.
 const WIDTH: usize = 48;
@@ -88,5 +88,17 @@ fn a_network_gives_rows_the_same_bits_in_any_company() {
             let x = tensor(&numbers(batch as u64, batch * size * size * 4), &[batch, size, size, 4]);
             assert_rows_keep_their_bits(&x, |x| network.forward(x).unwrap());
         }
+    }
+}
+
+#[test]
+fn bits_do_not_depend_on_where_a_map_lies_in_memory() {
+    let network = Network::new();
+    let pixels = numbers(5, 2 * 8 * 8 * 4);
+    let answer = values(&network.forward(&tensor(&pixels, &[2, 8, 8, 4])).unwrap());
+    for before in [1, 3, 7] {
+        let shifted = [&numbers(6, before)[..], &pixels].concat();
+        let x = tensor(&shifted, &[shifted.len()]).narrow(0, before, pixels.len()).unwrap();
+        assert!(values(&network.forward(&x.reshape((2, 8, 8, 4)).unwrap()).unwrap()) == answer, "{before} floats on");
     }
 }

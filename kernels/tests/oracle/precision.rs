@@ -58,3 +58,19 @@ fn every_number_of_sixteen_bits_widens_alike() {
         }
     }
 }
+
+/// Numbers below the normal range are neither flushed nor rounded in another way by any of the twins.
+#[test]
+fn subnormal_numbers_are_the_same_on_every_instruction_set() {
+    let tiny = |seed, len| numbers(seed, len).into_iter().map(|x| x * 1e-39).collect::<Vec<f32>>();
+    let weight = tensor(&numbers(1, 20 * 40 * 9), &[20, 40, 3, 3]);
+    let x = tensor(&tiny(2, 2 * 9 * 9 * 40), &[2, 9, 9, 40]);
+    let answers: Vec<_> = isas()
+        .into_iter()
+        .map(|isa| {
+            values(&Conv2d::with_isa(&weight, None, Conv2dOptions::padded(1), isa).unwrap().forward(&x).unwrap())
+        })
+        .collect();
+    assert!(answers[0].iter().any(|x| x.is_subnormal()));
+    assert!(answers.iter().all(|answer| *answer == answers[0]));
+}
