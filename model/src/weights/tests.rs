@@ -1,7 +1,7 @@
 use std::fs;
 use std::path::Path;
 
-use candle_core::Tensor;
+use candle_core::{DType, Tensor};
 use proptest::prelude::*;
 
 use super::{Weights, find, header};
@@ -37,6 +37,13 @@ fn each_float_type_is_read_as_float32() {
     for name in ["a", "b", "c", "d"] {
         assert_eq!(weights.get(name, 2).unwrap().to_vec1::<f32>().unwrap(), [1.5, -2.0], "{name}");
     }
+    for (name, kept) in [("a", DType::F32), ("b", DType::F16), ("c", DType::BF16), ("d", DType::F32)] {
+        let stored = weights.get_stored(name, 2).unwrap();
+        assert_eq!(stored.dtype(), kept, "{name}");
+        assert_eq!(stored.to_dtype(DType::F32).unwrap().to_vec1::<f32>().unwrap(), [1.5, -2.0], "{name}");
+    }
+    // Of one dimension: they are kept widened, whatever they are stored as.
+    assert_eq!(weights.loaded_bytes(), 4 * 2 * 4);
 }
 
 #[test]
