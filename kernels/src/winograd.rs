@@ -39,8 +39,8 @@ const FEW_CHANNELS: usize = 64;
 const GAP: usize = 5 * LANES;
 
 /// Whether the method is faster than a direct convolution of 3×3 filters: what it multiplies and transforms for one image,
-/// in vector operations, against what the other multiplies. Transforms were measured to cost as much as so many
-/// multiplications of a vector.
+/// in vector operations, against what the other multiplies. A transform counts as its arithmetic, loads and
+/// stores.
 ///
 /// A fixed rule, on purpose: which method is taken changes a picture's last bits, so it may depend on neither the batch nor a
 /// measurement that comes out differently from day to day.

@@ -93,15 +93,14 @@ impl Output<'_> {
             // SAFETY: there are `tap_size` numbers for each tap and `size` for each position, whole vectors.
             unsafe {
                 let from = numbers.as_ptr().add(channels.start * width + at);
-                let mut half = [[S::splat(0.0); 3]; IN];
-                for column in 0..3 {
+                let mut columns = [[S::splat(0.0); IN]; 3];
+                for (column, v) in columns.iter_mut().enumerate() {
                     let tap = |row: usize| T::load::<S>(from.add((row * 3 + column) * tap_size));
-                    for (row, v) in transform_filter::<S>([tap(0), tap(1), tap(2)]).into_iter().enumerate() {
-                        half[row][column] = v;
-                    }
+                    *v = transform_filter::<S>([tap(0), tap(1), tap(2)]);
                 }
-                for (row, g) in half.into_iter().enumerate() {
-                    for (column, v) in transform_filter::<S>(g).into_iter().enumerate() {
+                for row in 0..IN {
+                    let across = transform_filter::<S>(columns.map(|v| v[row]));
+                    for (column, v) in across.into_iter().enumerate() {
                         S::store(weights.as_mut_ptr().add((row * IN + column) * position + at), v);
                     }
                 }
