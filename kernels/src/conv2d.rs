@@ -5,11 +5,11 @@ use std::sync::Arc;
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Tensor, bail};
 
 use crate::Activation;
-use crate::gemm::{Epilogue, PerImage, Rows, multiply};
+use crate::gemm::{Epilogue, PerImage, Rows, TASK_ROWS, multiply};
 use crate::packed::PackedWeights;
 use crate::pool;
 use crate::simd::Isa;
-use crate::tensor::{SharedMut, filled, floats, output, precision, weights};
+use crate::tensor::{SharedMut, filled, floats, output, weights};
 use crate::winograd;
 
 /// Inputs of fewer channels are gathered into patches first: a tap of one or four floats is not worth a pointer.
@@ -63,17 +63,16 @@ impl Conv2d {
     /// [`Self::new`] for an instruction set that is not the best one, to compare them.
     pub fn with_isa(weight: &Tensor, bias: Option<&Tensor>, options: Conv2dOptions, isa: Isa) -> Result<Self> {
         let (n, c, kh, kw) = weight.dims4()?;
-        let values = weights(weight)?;
         let bias = bias.map(weights).transpose()?;
         if bias.as_ref().is_some_and(|b| b.len() != n) || options.stride == 0 {
             bail!("a convolution of {n} outputs has a bias of another size, or a stride of 0");
         }
-        let (taps, precision) = (kh * kw, precision(weight));
+        let taps = kh * kw;
         let packed = if c < GATHER_BELOW {
-            let weight = |_, k, column| values[(column * c + k % c) * taps + k / c];
-            PackedWeights::new(isa, precision, 1, taps * c, n, weight)
+            let index = |_, k, column| (column * c + k % c) * taps + k / c;
+            PackedWeights::new(isa, weight, (1, taps * c, n), index)?
         } else {
-            PackedWeights::new(isa, precision, taps, c, n, |tap, k, column| values[(column * c + k) * taps + tap])
+            PackedWeights::new(isa, weight, (taps, c, n), |tap, k, column| (column * c + k) * taps + tap)?
         };
         let filters = Filters { packed, bias };
         Ok(Self {
@@ -208,6 +207,11 @@ impl<'a> Map<'a> {
 }
 
 impl Rows for Map<'_> {
+    /// With a stride, four times as many pixels lie under them.
+    fn task_rows(&self) -> usize {
+        if self.options.stride > 1 { TASK_ROWS / 4 } else { TASK_ROWS }
+    }
+
     #[inline(always)]
     fn addresses(&self, row: usize, pointers: &mut [*const f32], stride: usize) {
         let position = self.position(row);

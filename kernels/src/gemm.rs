@@ -18,10 +18,15 @@ use crate::tile::{Tile, with_tile};
 /// Floats of a block of packed weights that should stay in a core's second-level cache while rows pass by.
 const BLOCK_FLOATS: usize = 96 * 1024;
 /// Rows that one task takes: enough that a block of weights is used often, few enough that tasks balance.
-const TASK_ROWS: usize = 192;
+pub(crate) const TASK_ROWS: usize = 192;
 
 /// Where the rows of the left matrix lie in memory.
 pub(crate) trait Rows: Sync {
+    /// Rows that one task takes, so that what lies under them stays in a core's second-level cache.
+    fn task_rows(&self) -> usize {
+        TASK_ROWS
+    }
+
     /// Writes the address of `depth` floats for each tap of `row`: `pointers[tap * stride]`.
     ///
     /// The addresses must stay readable while `self` lives.
@@ -93,7 +98,8 @@ pub(crate) fn multiply(
     let panels = weights.panels();
     // With few rows the weights are the traffic: tasks share out the panels, and each weight is read once. With many rows
     // tasks share out the rows.
-    let row_tasks = rows.div_ceil(TASK_ROWS);
+    let task_rows = input.task_rows();
+    let row_tasks = rows.div_ceil(task_rows);
     let panel_tasks =
         if row_tasks >= 4 * pool::threads() { 1 } else { panels.min((8 * pool::threads()).div_ceil(row_tasks)) };
     let panels_each = panels.div_ceil(panel_tasks);
@@ -106,7 +112,7 @@ pub(crate) fn multiply(
             weights,
             epilogue,
             out,
-            rows: row_task * TASK_ROWS..rows.min((row_task + 1) * TASK_ROWS),
+            rows: row_task * task_rows..rows.min((row_task + 1) * task_rows),
             panels: first_panel..panels.min(first_panel + panels_each),
         };
         dispatch(weights.isa, block);

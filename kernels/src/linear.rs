@@ -8,7 +8,7 @@ use crate::Activation;
 use crate::gemm::{Epilogue, Rows, multiply};
 use crate::packed::PackedWeights;
 use crate::simd::Isa;
-use crate::tensor::{filled, floats, output, precision, weights};
+use crate::tensor::{filled, floats, output, weights};
 
 /// `activation(x · Wᵀ + b)` over the last dimension. The weights are packed for this machine when the layer is made.
 #[derive(Clone, Debug)]
@@ -31,13 +31,11 @@ impl Linear {
     /// [`Self::new`] for an instruction set that is not the best one, to compare them.
     pub fn with_isa(weight: &Tensor, bias: Option<&Tensor>, isa: Isa) -> Result<Self> {
         let (n, k) = weight.dims2()?;
-        let values = weights(weight)?;
         let bias = bias.map(weights).transpose()?;
         if bias.as_ref().is_some_and(|b| b.len() != n) {
             bail!("a linear layer of {n} outputs has a bias of another size");
         }
-        let packed =
-            PackedWeights::new(isa, precision(weight), 1, k, n, |_, k_index, column| values[column * k + k_index]);
+        let packed = PackedWeights::new(isa, weight, (1, k, n), |_, row, column| column * k + row)?;
         Ok(Self { packed: Arc::new(packed), bias: bias.map(Arc::from), activation: Activation::Identity })
     }
 

@@ -1,22 +1,17 @@
 //! Weights in the order in which products read them, each as wide as it came.
 
+use candle_core::{DType, Result, Tensor};
 use half::{bf16, f16};
 
 use crate::aligned::Aligned;
 use crate::pool;
 use crate::simd::{Isa, LANES, Simd};
 
-/// How many bits a weight keeps. float16 and bfloat16 widen to float32 exactly, so a layer whose weights came in either gives
-/// the same bits as one that widened them when it was made, in half the memory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Precision {
-    F32,
-    F16,
-    Bf16,
-}
-
 /// Panels of 16 or 32 output columns, each with `depth` rows for each of `taps` one after the other. Columns past the last
 /// are zero.
+///
+/// float16 and bfloat16 stay what they are. They widen to float32 exactly, so they give the same bits as weights that were
+/// widened first, from half the memory.
 #[derive(Debug)]
 pub(crate) struct PackedWeights {
     numbers: Numbers,
@@ -70,26 +65,25 @@ impl Stored for bf16 {
 }
 
 impl PackedWeights {
-    /// `weight(tap, k, column)` gives the elements, which `precision` must be able to hold exactly.
+    /// `index(tap, k, column)` says which of the elements of `weight`, one row after the other, belongs there.
     pub(crate) fn new(
         isa: Isa,
-        precision: Precision,
-        taps: usize,
-        depth: usize,
-        columns: usize,
-        weight: impl Fn(usize, usize, usize) -> f32 + Sync,
-    ) -> Self {
+        weight: &Tensor,
+        (taps, depth, columns): (usize, usize, usize),
+        index: impl Fn(usize, usize, usize) -> usize + Sync,
+    ) -> Result<Self> {
         let vectors = match isa {
             Isa::Avx512 if columns > LANES => 2,
             Isa::Avx512 | Isa::Avx2 | Isa::Portable => 1,
         };
         let shape = (taps, depth, columns, vectors);
-        let numbers = match precision {
-            Precision::F32 => Numbers::F32(pack(shape, weight)),
-            Precision::F16 => Numbers::F16(pack(shape, |t, k, n| f16::from_f32(weight(t, k, n)))),
-            Precision::Bf16 => Numbers::Bf16(pack(shape, |t, k, n| bf16::from_f32(weight(t, k, n)))),
+        let weight = weight.flatten_all()?;
+        let numbers = match weight.dtype() {
+            DType::F16 => Numbers::F16(pack(shape, &weight.to_vec1()?, index)),
+            DType::BF16 => Numbers::Bf16(pack(shape, &weight.to_vec1()?, index)),
+            _ => Numbers::F32(pack(shape, &weight.to_dtype(DType::F32)?.to_vec1()?, index)),
         };
-        Self { numbers, isa, vectors, taps, depth, columns }
+        Ok(Self { numbers, isa, vectors, taps, depth, columns })
     }
 
     /// Columns of a panel.
@@ -136,18 +130,21 @@ impl PackedWeights {
     }
 }
 
-fn pack<T: Copy + Default + Send>(
+fn pack<T: Copy + Default + Send + Sync>(
     (taps, depth, columns, vectors): (usize, usize, usize, usize),
-    weight: impl Fn(usize, usize, usize) -> T + Sync,
+    weight: &[T],
+    index: impl Fn(usize, usize, usize) -> usize + Sync,
 ) -> Aligned<T> {
     let width = vectors * LANES;
     let panel_size = taps * depth * width;
     let mut numbers = Aligned::zeros(columns.div_ceil(width) * panel_size);
     pool::for_each_chunk(&mut numbers, panel_size.max(1), |panel, numbers| {
-        for (n, row) in numbers.chunks_exact_mut(width).enumerate() {
-            let first = panel * width;
-            for (i, x) in row.iter_mut().enumerate().take(columns - first) {
-                *x = weight(n / depth, n % depth, first + i);
+        let first = panel * width;
+        for (tap, rows) in numbers.chunks_exact_mut(depth * width).enumerate() {
+            for (k, row) in rows.chunks_exact_mut(width).enumerate() {
+                for (i, x) in row.iter_mut().enumerate().take(columns - first) {
+                    *x = weight[index(tap, k, first + i)];
+                }
             }
         }
     });

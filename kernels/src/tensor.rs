@@ -2,8 +2,6 @@
 
 use candle_core::{CpuStorage, DType, Layout, Result, Shape, Tensor, bail};
 
-use crate::packed::Precision;
-
 /// The float32 elements of a contiguous tensor.
 pub(crate) fn floats<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
     match layout.contiguous_offsets() {
@@ -56,16 +54,7 @@ pub(crate) fn output(buffer: Vec<f32>, shape: impl Into<Shape>) -> (CpuStorage, 
     (CpuStorage::F32(buffer), shape.into())
 }
 
-/// The elements of a weight tensor of any layout, as float32.
+/// The elements of a small tensor of weights of any layout, as float32.
 pub(crate) fn weights(tensor: &Tensor) -> Result<Vec<f32>> {
     tensor.flatten_all()?.to_dtype(DType::F32)?.to_vec1::<f32>()
-}
-
-/// The least that holds the elements of a weight tensor exactly, or as exactly as products will use them.
-pub(crate) fn precision(tensor: &Tensor) -> Precision {
-    match tensor.dtype() {
-        DType::F16 => Precision::F16,
-        DType::BF16 => Precision::Bf16,
-        _ => Precision::F32,
-    }
 }
