@@ -42,7 +42,7 @@ def test_errors_say_what_is_wrong(url):
 
 
 def test_who_goes_away_cancels(url, native):
-    client = InferenceClient(model=f"{url}/hf/fashion", timeout=0.5)
+    client = InferenceClient(model=f"{url}/hf/fashion", timeout=1.5)
     with pytest.raises(Exception, match="(?i)time"):
         client.text_to_image("bag", num_inference_steps=1000, extra_body={"guidance_scale": 3.0})
     assert native.end(native.last_id()) == "cancelled"
