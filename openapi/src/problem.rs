@@ -125,6 +125,8 @@ named! {
         ModelError = "model_error",
         /// 500: the model's numbers became infinite or undefined.
         NanOutput = "nan_output",
+        /// 501: this server does not do that.
+        NotImplemented = "not_implemented",
         /// 503: there is no memory for the picture.
         OutOfMemory = "out_of_memory",
         /// 503: the queue is full; see `Retry-After`.

@@ -48,18 +48,11 @@ impl BodyReader {
         Self { limits, memory: Arc::new(Semaphore::new(pages)) }
     }
 
-    /// Reads a JSON body.
-    ///
-    /// The content type must be JSON, or absent, or `application/x-www-form-urlencoded`: that is what curl says of `-d '{..}'` when it
-    /// is not told otherwise.
+    /// Reads a JSON body, as [`json`] does.
     pub async fn json(&self, headers: &HeaderMap, body: Body) -> Result<(Json, BodyMemory), ApiError> {
         check_content_type(headers)?;
-        check_encoding(headers)?;
-        let memory = self.reserve(headers)?;
-        let bytes = read(body, self.limits).await?;
-        let json = parse(&bytes)
-            .map_err(|error| ApiError::new(ErrorCode::InvalidJson, format!("the body is not JSON: {error}")))?;
-        Ok((json, memory))
+        let (bytes, memory) = self.bytes(headers, body).await?;
+        Ok((json(headers, &bytes)?, memory))
     }
 
     /// Reads a form, `multipart/form-data`.
@@ -98,6 +91,15 @@ impl BodyReader {
             }
         }
     }
+}
+
+/// Reads JSON from a whole body.
+///
+/// The content type must be JSON, or absent, or `application/x-www-form-urlencoded`: that is what curl says of `-d '{..}'` when it
+/// is not told otherwise.
+pub fn json(headers: &HeaderMap, bytes: &[u8]) -> Result<Json, ApiError> {
+    check_content_type(headers)?;
+    parse(bytes).map_err(|error| ApiError::new(ErrorCode::InvalidJson, format!("the body is not JSON: {error}")))
 }
 
 /// What is left of the body is not read, so the connection cannot be used again.

@@ -179,6 +179,7 @@ fn status(code: ErrorCode) -> StatusCode {
         | E::IdempotencyMismatch => StatusCode::UNPROCESSABLE_ENTITY,
         E::TooManyStreams => StatusCode::TOO_MANY_REQUESTS,
         E::InternalError | E::ModelError | E::NanOutput => StatusCode::INTERNAL_SERVER_ERROR,
+        E::NotImplemented => StatusCode::NOT_IMPLEMENTED,
         E::OutOfMemory | E::QueueFull | E::Overloaded | E::ShuttingDown | E::EngineUnavailable => {
             StatusCode::SERVICE_UNAVAILABLE
         }

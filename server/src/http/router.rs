@@ -15,7 +15,9 @@ use super::error::ApiError;
 use super::hugging_face::infer;
 use super::layers;
 use super::openai::{create_image, edit_image};
-use super::replicate::{cancel_prediction, create_prediction, get_prediction, list_predictions, model_routes};
+use super::replicate::{
+    cancel_prediction, create_prediction, get_prediction, list_predictions, model_routes, upload_file,
+};
 use super::routes::{
     cancel_generation, create_generation, docs, generation_events, generation_image, get_generation, health,
     list_generations, metrics, models, page, picture_settings, samplers,
@@ -64,6 +66,7 @@ fn api() -> OpenApiRouter<AppState> {
         .routes(routes!(create_prediction::create_model_prediction))
         .routes(routes!(get_prediction::get_prediction))
         .routes(routes!(cancel_prediction::cancel_prediction))
+        .routes(routes!(upload_file::upload_file))
         .routes(routes!(model_routes::get_model))
         .routes(routes!(model_routes::list_versions))
         .routes(routes!(model_routes::get_version))

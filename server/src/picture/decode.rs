@@ -54,6 +54,16 @@ pub fn decode_base64(text: &str) -> Result<Vec<u8>, DecodeError> {
     BASE64.decode(payload.trim_ascii()).map_err(|_| invalid("not base64"))
 }
 
+/// Whether a file begins as those do that can be decoded.
+pub fn is_picture(file: &[u8]) -> bool {
+    known(file).is_some()
+}
+
+fn known(file: &[u8]) -> Option<ImageFormat> {
+    let format = image::guess_format(file).ok()?;
+    matches!(format, ImageFormat::Png | ImageFormat::Jpeg | ImageFormat::WebP).then_some(format)
+}
+
 /// Decodes a PNG, JPEG or WebP file to RGB. The rotation that the file's EXIF asks for is applied; transparent parts become white.
 pub fn decode_image(file: &[u8], limits: DecodeLimits) -> Result<Picture, DecodeError> {
     let image = decode(file, limits)?;
@@ -98,14 +108,11 @@ fn transparent(image: &DynamicImage) -> Picture {
 }
 
 fn decode(file: &[u8], limits: DecodeLimits) -> Result<DynamicImage, DecodeError> {
-    let unsupported = || DecodeError::new(ErrorCode::UnsupportedImage, "not a PNG, JPEG or WebP file");
     let corrupt =
         |error: image::ImageError| DecodeError::new(ErrorCode::CorruptImage, format!("cannot be decoded: {error}"));
 
-    let format = image::guess_format(file).map_err(|_| unsupported())?;
-    if !matches!(format, ImageFormat::Png | ImageFormat::Jpeg | ImageFormat::WebP) {
-        return Err(unsupported());
-    }
+    let unsupported = || DecodeError::new(ErrorCode::UnsupportedImage, "not a PNG, JPEG or WebP file");
+    let format = known(file).ok_or_else(unsupported)?;
     let mut reader = ImageReader::with_format(Cursor::new(file), format);
     reader.limits(memory_limits(limits));
     let mut decoder = reader.into_decoder().map_err(corrupt)?;

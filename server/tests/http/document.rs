@@ -81,6 +81,7 @@ fn the_document_has_every_route_and_every_reference_leads_somewhere() {
         "post /sdapi/v1/refresh-checkpoints",
         "post /sdapi/v1/skip",
         "post /sdapi/v1/txt2img",
+        "post /v1/files",
         "post /v1/generations",
         "post /v1/images/edits",
         "post /v1/images/generations",

@@ -243,6 +243,8 @@ async fn replicates_errors_have_their_status_their_code_and_their_field() {
         let (got, _, problem) = post(&server, path, body).await;
         assert_eq!((got, &problem["code"]), (status, &json!(code)), "{path} {body}: {problem}");
     }
+    let (status, _, problem) = post(&server, "/v1/files", "{}").await;
+    assert_eq!((status, &problem["code"]), (501, &json!("not_implemented")));
     for (path, status, code) in [
         ("/v1/predictions/no-id", 404, "job_not_found"),
         ("/v1/predictions?cursor=x", 422, "invalid_type"),

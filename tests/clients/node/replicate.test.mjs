@@ -7,7 +7,7 @@ import Replicate from "replicate";
 
 import { end, picture, start, url } from "./native.mjs";
 
-const client = new Replicate({ auth: "none", baseUrl: `${url}/v1`, fileEncodingStrategy: "data-uri" });
+const client = new Replicate({ auth: "none", baseUrl: `${url}/v1` });
 const fetched = async (address) => Buffer.from(await (await fetch(address)).arrayBuffer());
 
 for (const model of ["x0/fashion", "x0/fashion:fashion"]) {

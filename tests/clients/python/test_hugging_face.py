@@ -18,8 +18,8 @@ def test_text_to_image(url, native):
     image = client.text_to_image("sneaker", seed=7, num_inference_steps=10, scheduler="EulerDiscreteScheduler")
     expected = native.picture(model="fashion", class_label="sneaker", seed=7, steps=10, sampler="euler")
     assert image.convert("RGB").tobytes() == pixels(expected)
-    image = client.text_to_image("", seed=7, width=28, height=28, extra_body={"class_label": 8, "sampler": "ddim"})
-    assert image.convert("RGB").tobytes() == pixels(native.picture(model="fashion", class_label=8, seed=7))
+    image = client.text_to_image("", seed=7, width=28, height=28, extra_body={"class_label": 8, "guidance_scale": 3.0})
+    assert image.convert("RGB").tobytes() == pixels(native.picture(model="fashion", class_label=8, seed=7, guidance_scale=3.0))
 
 
 def test_image_to_image(url, native, picture):

@@ -6,14 +6,15 @@ use axum::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use x0_openapi::{ErrorCode, FieldError, HuggingFaceProblem, HuggingFaceRequest, ImageFormat, OnDisconnect};
+use x0_openapi::{FieldError, HuggingFaceProblem, HuggingFaceRequest, ImageFormat, OnDisconnect};
 
 use super::translate::translate;
 use crate::app::AppState;
-use crate::http::body::BodyMemory;
+use crate::http::body::{self, BodyMemory};
 use crate::http::error::ApiError;
 use crate::http::making::{self, Making};
 use crate::http::negotiate::{Wanted, wanted};
+use crate::picture;
 use crate::store::StoredImage;
 use crate::validate::Answer;
 
@@ -72,22 +73,21 @@ fn format(headers: &HeaderMap) -> Result<ImageFormat, ApiError> {
     })
 }
 
-/// Reads a request: JSON, or a picture and nothing else.
+/// Reads a request: JSON, or a picture and nothing else, which Python's client sends without a content type.
 async fn read(
     app: &AppState,
     headers: &HeaderMap,
     body: Body,
 ) -> Result<(HuggingFaceRequest, Vec<FieldError>, BodyMemory), ApiError> {
+    let (bytes, memory) = app.bodies.bytes(headers, body).await?;
     let media_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    if media_type.starts_with("image/") {
-        let (picture, memory) = app.bodies.bytes(headers, body).await?;
-        if picture.is_empty() {
-            return Err(ApiError::new(ErrorCode::UnsupportedImage, "the body is empty"));
-        }
-        let request = HuggingFaceRequest { inputs: Some(BASE64.encode(picture)), parameters: None };
+    if media_type.starts_with("image/") || picture::is_picture(&bytes) {
+        // Its content says in truth which format it has.
+        let url = format!("data:image/png;base64,{}", BASE64.encode(bytes));
+        let request = HuggingFaceRequest { inputs: Some(url), parameters: None };
         return Ok((request, Vec::new(), memory));
     }
-    let (json, memory) = app.bodies.json(headers, body).await?;
+    let json = body::json(headers, &bytes)?;
     let (request, errors) = HuggingFaceRequest::read(json).map_err(|error| making::invalid(app, vec![error]))?;
     Ok((request, errors, memory))
 }

@@ -9,6 +9,7 @@ pub mod list_predictions;
 pub mod model_routes;
 mod prediction;
 mod translate;
+pub mod upload_file;
 
 /// The owner of every model.
 const OWNER: &str = "x0";
