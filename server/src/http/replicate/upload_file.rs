@@ -9,7 +9,7 @@ use crate::http::error::ApiError;
 /// Upload a file (Replicate)
 ///
 /// No files are stored: they go into the request itself, as data URLs. Replicate's JavaScript client does that by itself when it is
-/// answered 501; to Python's one says `file_encoding_strategy="base64"`.
+/// answered 501; Python's needs `file_encoding_strategy="base64"`.
 #[utoipa::path(
     post,
     path = "/v1/files",
