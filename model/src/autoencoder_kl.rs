@@ -4,6 +4,7 @@ mod blocks;
 mod config;
 mod decoder;
 mod encoder;
+mod operations;
 mod tiling;
 
 use candle_core::{D, Result, Tensor};

@@ -2,6 +2,7 @@
 //! <https://github.com/madebyollin/taesd>.
 
 mod config;
+mod operations;
 
 use candle_core::{Result, Tensor};
 use x0_kernels::{Activation, Conv2d, Conv2dOptions, activate};

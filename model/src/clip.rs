@@ -2,6 +2,7 @@
 
 mod config;
 mod layer;
+mod operations;
 
 use candle_core::{DType, Device, Result, Tensor};
 use x0_kernels::Linear;

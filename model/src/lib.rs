@@ -13,9 +13,11 @@ mod layout;
 mod library;
 mod model;
 mod noise;
+mod operations;
 mod picture;
 mod pixel;
 mod request;
+mod shape;
 mod single_file;
 mod stable_diffusion;
 
@@ -28,6 +30,7 @@ pub mod nn;
 pub mod prompt;
 pub mod sampler;
 pub mod schedule;
+pub mod stage;
 pub mod tokenizer;
 pub mod unet_2d;
 pub mod unet_2d_condition;
@@ -43,4 +46,5 @@ pub use prompt::{Prompt, PromptSyntax};
 pub use request::{
     Conditioning, Cost, Highres, InitImage, MaskFill, Request, RequestError, SecondPass, Upscaler, Variation,
 };
+pub use shape::Shape;
 pub use x0_kernels::BufferAllocator;

@@ -15,6 +15,8 @@ use crate::folder::Folder;
 use crate::info::ModelInfo;
 use crate::model::{Model, PreviewDecoder};
 use crate::request::{Cost, Request, RequestError};
+use crate::shape::Shape;
+use crate::stage::{Network, Stage};
 
 pub(crate) use blueprint::{Blueprint, Index};
 
@@ -64,6 +66,16 @@ impl Library {
             });
         }
         Ok(library)
+    }
+
+    /// A library of one model of that shape, whose weights are random.
+    ///
+    /// # Errors
+    /// Only if what is part of the program is wrong.
+    pub fn of_shape(shape: Shape) -> Result<Self, LoadError> {
+        let blueprint = Blueprint::of_shape(shape, None)?;
+        let entry = Entry { blueprint, model: OnceLock::new(), loading: Mutex::new(()) };
+        Ok(Self { entries: vec![entry], problems: Vec::new(), memory_limit: None })
     }
 
     fn add(&mut self, name: &str, read: impl FnOnce(Option<u64>) -> Result<Blueprint, LoadError>) {
@@ -130,6 +142,21 @@ impl Library {
         }
         let model = Arc::new(Model::load(&entry.blueprint)?);
         Ok(Arc::clone(entry.model.get_or_init(|| model)))
+    }
+
+    /// The networks of the model `name` that can be called one by one.
+    pub fn stages(&self, name: &str) -> Vec<Stage> {
+        self.entry(name).map(|entry| entry.blueprint.stages()).unwrap_or_default()
+    }
+
+    /// One network of the model `name`, read anew: [`Self::load`] shares nothing with it.
+    ///
+    /// # Errors
+    /// If there is no such model or network, or its weights cannot be read.
+    pub fn network(&self, name: &str, stage: Stage) -> Result<Network, LoadError> {
+        let unknown = || LoadError::Format { path: name.to_owned(), message: format!("has no {}", stage.name()) };
+        let network = self.entry(name).map(|entry| entry.blueprint.network(stage)).transpose()?;
+        network.flatten().ok_or_else(unknown)
     }
 
     /// Whether the weights of the model `name` are in memory.

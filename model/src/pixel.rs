@@ -44,7 +44,7 @@ pub(crate) struct PixelPipeline {
 
 impl PixelPipeline {
     pub(crate) fn load(blueprint: &Arc<PixelBlueprint>) -> Result<Self, LoadError> {
-        let weights = blueprint.unet_folder().weights("diffusion_pytorch_model")?;
+        let weights = blueprint.unet_folder().weights(blueprint::WEIGHTS)?;
         let unet = UNet2DModel::new(&weights, &blueprint.unet)?;
         Ok(Self { blueprint: Arc::clone(blueprint), unet })
     }

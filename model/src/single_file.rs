@@ -18,7 +18,7 @@ use text::TextEncoder;
 use unet::Heads;
 
 /// The keys that the published models of all families share.
-const SCHEDULER: &str = r#"{"num_train_timesteps": 1000, "beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear",
+pub(crate) const SCHEDULER: &str = r#"{"num_train_timesteps": 1000, "beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear",
     "clip_sample": false, "set_alpha_to_one": false, "steps_offset": 1}"#;
 /// Numbers that Stable Diffusion XL and its refiner are told beside the pooled text.
 const XL_NUMBERS: usize = 6;

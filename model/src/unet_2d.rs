@@ -3,6 +3,7 @@
 mod blocks;
 mod config;
 mod embedding;
+mod operations;
 
 use candle_core::{D, Result, Tensor};
 use x0_kernels::{Activation, Conv2d, Conv2dOptions, activate};

@@ -4,6 +4,7 @@ mod blocks;
 mod condition;
 mod config;
 mod embedding;
+mod operations;
 mod options;
 mod parse;
 mod transformer;

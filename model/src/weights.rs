@@ -3,6 +3,7 @@
 mod files;
 mod header;
 mod part;
+mod random;
 #[cfg(test)]
 mod tests;
 
@@ -41,6 +42,15 @@ struct Store {
     /// Shared with the stores of other names for the same tensors.
     files: Arc<Vec<Source>>,
     tensors: BTreeMap<String, Stored>,
+    absent: Absent,
+}
+
+/// What comes of a tensor that is asked for and is not there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Absent {
+    Refused,
+    /// Random numbers take its place.
+    MadeUp,
 }
 
 #[derive(Debug)]
@@ -112,7 +122,15 @@ impl Weights {
                 }
             }
         }
-        Ok(Self { store: Arc::new(Store { files: Arc::new(files), tensors }), prefix: String::new() })
+        let store = Store { files: Arc::new(files), tensors, absent: Absent::Refused };
+        Ok(Self { store: Arc::new(store), prefix: String::new() })
+    }
+
+    /// Weights of no file: whichever tensor is asked for is random numbers, always the same ones for a name. Small enough that what
+    /// networks compute with them stays in range.
+    pub(crate) fn random() -> Self {
+        let store = Store { files: Arc::default(), tensors: BTreeMap::new(), absent: Absent::MadeUp };
+        Self { store: Arc::new(store), prefix: String::new() }
     }
 
     /// The tensors below `name`: those that begin with this view's prefix, `name` and a dot.
@@ -150,6 +168,9 @@ impl Weights {
     fn read(&self, name: &str, shape: Shape, kept: Kept) -> Result<Tensor, LoadError> {
         let full = format!("{}{name}", self.prefix);
         let Some(stored) = self.store.tensors.get(&full) else {
+            if self.store.absent == Absent::MadeUp {
+                return Ok(Tensor::from_vec(random::values(&full, shape.dims()), shape, &Device::Cpu)?);
+            }
             let path = self.store.files.iter().map(|file| file.path.as_str()).collect::<Vec<_>>().join(", ");
             return Err(LoadError::Tensor { path, tensor: full, message: "is missing".to_owned() });
         };

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{Generate, Healthcheck, Models, conclude, serve};
+use crate::commands::{Bench, Generate, Healthcheck, Models, conclude, serve};
 use crate::config::ServeArgs;
 
 /// An inference server for Stable Diffusion
@@ -26,6 +26,7 @@ enum Command {
     Generate(Box<Generate>),
     Models(Models),
     Healthcheck(Healthcheck),
+    Bench(Box<Bench>),
 }
 
 impl Cli {
@@ -37,6 +38,7 @@ impl Cli {
             Some(Command::Generate(generate)) => generate.run(),
             Some(Command::Models(models)) => models.run(),
             Some(Command::Healthcheck(healthcheck)) => healthcheck.run(),
+            Some(Command::Bench(bench)) => bench.run(),
         })
     }
 }
@@ -59,7 +61,9 @@ mod tests {
             let args = match cli.command {
                 None => cli.serve,
                 Some(Command::Serve(args)) => *args,
-                Some(Command::Generate(_) | Command::Models(_) | Command::Healthcheck(_)) => panic!("{line}"),
+                Some(Command::Generate(_) | Command::Models(_) | Command::Healthcheck(_) | Command::Bench(_)) => {
+                    panic!("{line}")
+                }
             };
             assert_eq!(args.listen.port(), 0);
         }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use jiff::SignedDuration;
+use x0_engine::Policy;
 
 use crate::http::accept::ConnectionLimits;
 use crate::http::body::BodyLimits;
@@ -45,6 +46,9 @@ pub struct QueueArgs {
     /// Generations that may wait and run at once; more are refused with 503
     #[arg(long, value_name = "COUNT", env = "X0_QUEUE_SIZE", default_value_t = 256)]
     pub queue_size: usize,
+    /// Which images are stepped next: best-value, or the baselines that it is measured against, first-come and fixed-batch:N
+    #[arg(long, value_name = "POLICY", env = "X0_POLICY", default_value_t)]
+    pub policy: Policy,
     /// Finished generations that are remembered
     #[arg(long, value_name = "COUNT", env = "X0_KEEP_GENERATIONS", default_value_t = 1000)]
     pub keep_generations: usize,
@@ -157,6 +161,7 @@ pub struct Config {
     pub data_dir: Option<PathBuf>,
     pub default_models: Vec<String>,
     pub queue_size: usize,
+    pub policy: Policy,
     pub step_timeout: Duration,
     pub store: MemoryStoreOptions,
     pub limits: Limits,
@@ -190,7 +195,7 @@ impl ServeArgs {
     /// # Errors
     /// The first that cannot be served with.
     pub fn config(self) -> Result<Config, ConfigError> {
-        let QueueArgs { queue_size, keep_generations, keep_megabytes, keep_time, step_timeout } = self.queue;
+        let QueueArgs { queue_size, policy, keep_generations, keep_megabytes, keep_time, step_timeout } = self.queue;
         let http = self.http;
         for (flag, zero) in [
             ("--queue-size", queue_size == 0),
@@ -216,6 +221,7 @@ impl ServeArgs {
             data_dir: self.data_dir,
             default_models: self.default_models,
             queue_size,
+            policy,
             step_timeout,
             store: MemoryStoreOptions { generations: keep_generations, bytes, age: keep_time },
             limits: self.limits.limits()?,

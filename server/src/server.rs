@@ -12,7 +12,7 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
-use x0_engine::{Denoiser, Engine, EngineOptions, SpawnError};
+use x0_engine::{Denoiser, Engine, EngineOptions, SchedulerOptions, SpawnError};
 use x0_model::Picture;
 
 use crate::app::{App, AppState};
@@ -72,7 +72,8 @@ impl Server {
         let metrics = Metrics::new()?;
         let inboxes = Arc::new(Inboxes::default());
         let outlet = Outlet::new(inboxes.clone(), metrics.clone());
-        let options = EngineOptions { max_jobs: config.queue_size, ..EngineOptions::default() };
+        let scheduler = SchedulerOptions { policy: config.policy, ..SchedulerOptions::default() };
+        let options = EngineOptions { scheduler, max_jobs: config.queue_size, ..EngineOptions::default() };
         let engine = Engine::spawn(options, make_denoiser, outlet).map_err(|error| StartError::Engine(told(&error)))?;
         let store = Arc::new(MemoryStore::new(config.store));
         let app = AppState::new(App {

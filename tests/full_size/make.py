@@ -41,7 +41,8 @@ def save(folder, file, config, tensors):
         json.dump(dict(config), f, default=list)
 
 
-def main(out):
+def networks():
+    """UNet, autoencoder and text encoder without weights, by their folders' names, and the names of their files."""
     with torch.device("meta"):
         unet = UNet2DConditionModel(sample_size=64, cross_attention_dim=768)
         vae = AutoencoderKL(
@@ -50,28 +51,40 @@ def main(out):
         text = CLIPTextModel(CLIPTextConfig(
             vocab_size=49408, hidden_size=768, intermediate_size=3072, num_hidden_layers=12, num_attention_heads=12, hidden_act="quick_gelu",
             bos_token_id=49406, eos_token_id=49407, pad_token_id=49407, projection_dim=768))
-    folder, whole = f"{out}/full-size", {}
-    for name, network, file in (("unet", unet, "diffusion_pytorch_model"), ("vae", vae, "diffusion_pytorch_model"), ("text_encoder", text, "model")):
+    weights = "diffusion_pytorch_model"
+    return {"unet": (unet, weights), "vae": (vae, weights), "text_encoder": (text, "model")}
+
+
+def folder(out):
+    """Writes OUT/full-size/."""
+    path = f"{out}/full-size"
+    for name, (network, file) in networks().items():
+        save(f"{path}/{name}", file, network.config.to_dict() if name == "text_encoder" else network.config, filled(network))
+    names.tokenizer("<|endoftext|>").save_pretrained(f"{path}/tokenizer")
+    scheduler = {"_class_name": "PNDMScheduler", **names.SCHEDULER, "skip_prk_steps": True, "set_alpha_to_one": False, "clip_sample": False}
+    os.makedirs(f"{path}/scheduler", exist_ok=True)
+    with open(f"{path}/scheduler/scheduler_config.json", "w") as f:
+        json.dump(scheduler, f)
+    index = {
+        "_class_name": "StableDiffusionPipeline", "unet": ["diffusers", "UNet2DConditionModel"], "vae": ["diffusers", "AutoencoderKL"],
+        "text_encoder": ["transformers", "CLIPTextModel"], "tokenizer": ["transformers", "CLIPTokenizer"], "scheduler": ["diffusers", "PNDMScheduler"]}
+    with open(f"{path}/model_index.json", "w") as f:
+        json.dump(index, f)
+
+
+def checkpoint(out):
+    """Writes OUT/full-size-ldm.safetensors."""
+    whole = {}
+    for name, (network, _) in networks().items():
         tensors = filled(network)
-        config = network.config.to_dict() if name == "text_encoder" else network.config
-        save(f"{folder}/{name}", file, config, tensors)
         if name == "text_encoder":
             whole |= {f"cond_stage_model.transformer.text_model.{k.removeprefix('text_model.')}": v for k, v in tensors.items()}
         else:
             own = names.unet_names(network) if name == "unet" else names.vae_names(network)
             whole |= {ldm: tensors[key].clone() for ldm, key in own.items()}
-    names.tokenizer("<|endoftext|>").save_pretrained(f"{folder}/tokenizer")
-    scheduler = {"_class_name": "PNDMScheduler", **names.SCHEDULER, "skip_prk_steps": True, "set_alpha_to_one": False, "clip_sample": False}
-    os.makedirs(f"{folder}/scheduler", exist_ok=True)
-    with open(f"{folder}/scheduler/scheduler_config.json", "w") as f:
-        json.dump(scheduler, f)
-    index = {
-        "_class_name": "StableDiffusionPipeline", "unet": ["diffusers", "UNet2DConditionModel"], "vae": ["diffusers", "AutoencoderKL"],
-        "text_encoder": ["transformers", "CLIPTextModel"], "tokenizer": ["transformers", "CLIPTokenizer"], "scheduler": ["diffusers", "PNDMScheduler"]}
-    with open(f"{folder}/model_index.json", "w") as f:
-        json.dump(index, f)
     save_file(whole, f"{out}/full-size-ldm.safetensors")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    folder(sys.argv[1])
+    checkpoint(sys.argv[1])

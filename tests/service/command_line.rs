@@ -98,7 +98,7 @@ async fn healthcheck_tells_by_its_exit_code() {
 fn help_names_every_setting_and_its_variable() {
     let output = run(&["serve", "--help"]);
     let help = String::from_utf8(output.stdout).unwrap();
-    for flag in ["--listen", "--models", "--data-dir"] {
+    for flag in ["--listen", "--models", "--data-dir", "--policy"] {
         assert!(help.contains(flag), "{flag}");
         let variable = format!("X0_{}", flag.trim_start_matches('-').replace('-', "_").to_uppercase());
         assert!(help.contains(&variable), "{variable}");

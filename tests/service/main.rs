@@ -1,6 +1,7 @@
 //! The program as its users meet it: over HTTP and on the command line, with the models that are part of it.
 
 mod batching;
+mod bench;
 mod command_line;
 mod events;
 mod goldens;

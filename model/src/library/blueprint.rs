@@ -15,7 +15,9 @@ use crate::info::ModelInfo;
 use crate::model::PreviewDecoder;
 use crate::pixel::PixelBlueprint;
 use crate::request::{Cost, Request, RequestError};
+use crate::shape::Shape;
 use crate::stable_diffusion::{Source, StableDiffusionBlueprint};
+use crate::stage::{Network, Stage};
 
 /// A model without its weights, of one of the kinds that can be served. A clone is another handle to it.
 #[derive(Clone, Debug)]
@@ -98,6 +100,16 @@ impl Blueprint {
         Ok(Self::StableDiffusion(Arc::new(blueprint)))
     }
 
+    /// A published configuration with random weights.
+    ///
+    /// # Errors
+    /// Only if what is part of the program is wrong.
+    pub(crate) fn of_shape(shape: Shape, memory_limit: Option<u64>) -> Result<Self, LoadError> {
+        let (source, description) = (Source::Shape(shape), Description::default());
+        let blueprint = StableDiffusionBlueprint::read(shape.name(), source, None, description, memory_limit)?;
+        Ok(Self::StableDiffusion(Arc::new(blueprint)))
+    }
+
     pub(crate) fn info(&self) -> &ModelInfo {
         match self {
             Self::Pixel(blueprint) => blueprint.info(),
@@ -134,6 +146,22 @@ impl Blueprint {
         match self {
             Self::Pixel(_) => Vec::new(),
             Self::StableDiffusion(blueprint) => blueprint.warnings(request),
+        }
+    }
+
+    /// See [`super::Library::stages`].
+    pub(crate) fn stages(&self) -> Vec<Stage> {
+        match self {
+            Self::Pixel(_) => vec![Stage::Unet],
+            Self::StableDiffusion(blueprint) => blueprint.stages(),
+        }
+    }
+
+    /// See [`super::Library::network`].
+    pub(crate) fn network(&self, stage: Stage) -> Result<Option<Network>, LoadError> {
+        match self {
+            Self::Pixel(blueprint) => (stage == Stage::Unet).then(|| blueprint.network()).transpose(),
+            Self::StableDiffusion(blueprint) => blueprint.network(stage),
         }
     }
 }

@@ -12,9 +12,11 @@ use crate::picture::Channels;
 use crate::request::{Conditioning, Cost, Request, RequestError};
 use crate::sampler::Sampler;
 use crate::schedule::SchedulerConfig;
-use crate::unet_2d::{ClassEmbedType, UNet2DConfig};
+use crate::stage::{Network, NetworkKind, Stage, Usual};
+use crate::unet_2d::{ClassEmbedType, UNet2DConfig, UNet2DModel};
 
 const DEFAULT_STEPS: u32 = 25;
+pub(super) const WEIGHTS: &str = "diffusion_pytorch_model";
 
 /// A pixel-space model without its weights.
 #[derive(Debug)]
@@ -94,6 +96,14 @@ impl PixelBlueprint {
     /// The folder of the network's weights.
     pub(super) fn unet_folder(&self) -> Folder {
         self.folder.at("unet")
+    }
+
+    /// Reads the network alone.
+    pub(crate) fn network(&self) -> Result<Network, LoadError> {
+        let weights = self.unet_folder().weights(WEIGHTS)?;
+        let network = NetworkKind::UNet2D(Box::new(UNet2DModel::new(&weights, &self.unet)?));
+        let usual = Usual { size: (self.shape.width, self.shape.height), scale: 1, tokens: 0 };
+        Ok(Network::new(Stage::Unet, network, usual))
     }
 
     /// Checks a request and says what it costs.

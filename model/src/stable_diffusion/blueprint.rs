@@ -20,6 +20,7 @@ use crate::model::PreviewDecoder;
 use crate::prompt::{MAX_WEIGHT, Prompt, PromptSyntax};
 use crate::request::{self, Conditioning, Cost, Highres, InitImage, Request, RequestError};
 use crate::sampler::Sampler;
+use crate::stage::{Network, Stage};
 
 const DEFAULT_STEPS: u32 = 30;
 const DEFAULT_GUIDANCE: f64 = 7.5;
@@ -130,6 +131,17 @@ impl StableDiffusionBlueprint {
             return Err(LoadError::Format { path: self.source.folder().path_of(""), message });
         }
         Ok(networks)
+    }
+
+    /// Which networks there are to call one by one.
+    pub(crate) fn stages(&self) -> Vec<Stage> {
+        self.components.stages()
+    }
+
+    /// Reads one network alone, if the model has it.
+    pub(crate) fn network(&self, stage: Stage) -> Result<Option<Network>, LoadError> {
+        let size = (self.info.size.default_width as usize, self.info.size.default_height as usize);
+        self.components.network(&self.source.weights(&self.components)?, stage, size)
     }
 
     /// Checks a request and says what it costs.

@@ -11,6 +11,7 @@ use crate::generator::Generator;
 use crate::library::Index;
 use crate::library::defaults::read_scheduler;
 use crate::schedule::SchedulerConfig;
+use crate::stage::{Network, NetworkKind, Stage, Usual};
 use crate::tokenizer::Tokenizer;
 use crate::unet_2d_condition::{UNet2DConditionConfig, UNet2DConditionModel};
 use crate::weights::Weights;
@@ -182,6 +183,45 @@ impl Components {
                 .collect::<Result<_, _>>()?,
             tiny: self.tiny.as_ref().zip(weights.tiny.as_ref()).map(tiny).transpose()?,
         })
+    }
+}
+
+impl Components {
+    /// Which networks there are to call.
+    pub(super) fn stages(&self) -> Vec<Stage> {
+        let text_encoders: &[Stage] = match (self.kind, self.text_encoders.len()) {
+            (Kind::StableDiffusion, _) => &[Stage::TextEncoder],
+            (Kind::StableDiffusionXl { .. }, 1) => &[Stage::TextEncoder2],
+            (Kind::StableDiffusionXl { .. }, _) => &[Stage::TextEncoder, Stage::TextEncoder2],
+        };
+        text_encoders.iter().copied().chain([Stage::Unet, Stage::VaeDecode]).collect()
+    }
+
+    /// Reads one network alone, if the model has it. `size` is the model's own in pixels.
+    pub(super) fn network(
+        &self,
+        weights: &ComponentWeights,
+        stage: Stage,
+        size: (usize, usize),
+    ) -> Result<Option<Network>, LoadError> {
+        let Some(place) = self.stages().iter().position(|own| *own == stage) else { return Ok(None) };
+        let kind = match (stage, &self.vae) {
+            (Stage::TextEncoder | Stage::TextEncoder2, _) => {
+                let clip = &self.text_encoders[place].clip;
+                NetworkKind::Text(Box::new(ClipTextModel::new(&weights.text_encoders[place], clip)?))
+            }
+            (Stage::Unet, _) => {
+                NetworkKind::UNet2DCondition(Box::new(UNet2DConditionModel::new(&weights.unet, &self.unet)?))
+            }
+            (Stage::VaeDecode, AutoencoderConfig::Kl(config)) => {
+                NetworkKind::Kl(Box::new(AutoencoderKL::new(&weights.vae, config)?))
+            }
+            (Stage::VaeDecode, AutoencoderConfig::Tiny(config)) => {
+                NetworkKind::Tiny(Box::new(AutoencoderTiny::new(&weights.vae, config)?))
+            }
+        };
+        let (scale, tokens) = (self.vae.scale(), self.text_encoders[0].tokenizer.length());
+        Ok(Some(Network::new(stage, kind, Usual { size, scale, tokens })))
     }
 }
 

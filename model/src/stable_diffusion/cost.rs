@@ -149,58 +149,15 @@ fn decoder(config: &AutoencoderKLConfig, height: u64, width: u64) -> u64 {
 }
 
 impl Operations {
-    /// Of a network call for one row, and of decoding its picture. Normalisation and activations do not count.
+    /// Of a network call for one row, and of decoding its picture.
     pub(super) fn of(components: &Components, shape: LatentShape) -> Self {
-        let (height, width) = (shape.height as u64, shape.width as u64);
+        let size = (shape.height, shape.width);
         let decode = match &components.vae {
-            AutoencoderConfig::Kl(config) => decoder_operations(config, height, width),
-            AutoencoderConfig::Tiny(config) => {
-                let stages = config.decoder_block_out_channels.iter().zip(&config.num_decoder_blocks).enumerate();
-                let of_stage = |(i, (channels, blocks)): (usize, (&usize, &usize))| {
-                    let area = (height * width) << (2 * i);
-                    area as f64 * convolution(*channels, *channels) * (3 * blocks + 1) as f64
-                };
-                stages.map(of_stage).sum()
-            }
+            AutoencoderConfig::Kl(config) => config.decode_operations(size),
+            AutoencoderConfig::Tiny(config) => config.decode_operations(size),
         };
-        Self { step: unet_operations(&components.unet, height, width), decode }
+        Self { step: components.unet.operations(size, components.text_encoders[0].tokenizer.length()), decode }
     }
-}
-
-/// Operations of a 3×3 convolution for each pixel.
-fn convolution(from: usize, to: usize) -> f64 {
-    2.0 * 9.0 * from as f64 * to as f64
-}
-
-fn unet_operations(unet: &UNet2DConditionConfig, height: u64, width: u64) -> f64 {
-    let of_level = |(i, level): (usize, &Level)| {
-        let area = (halved(height, i) * halved(width, i)) as f64;
-        let channels = level.channels;
-        let transformer = |block: &Block| match block {
-            Block::Plain => 0.0,
-            Block::Transformer { depths, .. } => {
-                // Projections, feed-forward network, and attention within the map.
-                let c = channels as f64;
-                depths.iter().sum::<usize>() as f64 * (2.0 * 18.0 * c * c + 4.0 * area * c)
-            }
-        };
-        let (down, up) = (level.layers as f64, level.layers as f64 + 1.0);
-        let resnets = down * 2.0 * convolution(channels, channels) + up * 1.5 * convolution(2 * channels, channels);
-        area * (resnets + transformer(&level.down) + transformer(&level.up))
-    };
-    unet.levels.iter().enumerate().map(of_level).sum()
-}
-
-fn decoder_operations(config: &AutoencoderKLConfig, height: u64, width: u64) -> f64 {
-    let last = config.block_out_channels.len() - 1;
-    let of_level = |(i, channels): (usize, &usize)| {
-        let from = config.block_out_channels[(i + 1).min(last)];
-        let area = ((height * width) << (2 * (last - i))) as f64;
-        let further = (2 * config.layers_per_block + 1) as f64;
-        // With the convolution that enlarged the block's input.
-        area * (convolution(from, *channels) + further * convolution(*channels, *channels) + convolution(from, from))
-    };
-    config.block_out_channels.iter().enumerate().map(of_level).sum()
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Where a model's files are.
+//! Where a model's configurations and weights come from.
 
 use std::path::PathBuf;
 
@@ -7,15 +7,18 @@ use crate::error::LoadError;
 use crate::folder::Folder;
 use crate::library::Index;
 use crate::library::description::Description;
+use crate::shape::Shape;
 use crate::single_file::SingleFile;
 
-/// The two layouts that models come in.
+/// The two layouts that models come in, and models that are made up.
 #[derive(Clone, Debug)]
 pub(crate) enum Source {
     /// diffusers'.
     Folder(Folder),
     /// A checkpoint of the LDM code.
     SingleFile(PathBuf),
+    /// A published configuration with random weights.
+    Shape(Shape),
 }
 
 impl Source {
@@ -41,6 +44,7 @@ impl Source {
                 let weights = file.component_weights(&components)?;
                 (components, weights)
             }
+            (Self::Shape(shape), _) => (shape.components()?, shape.weights()),
         };
         if description.prediction_type.is_some() {
             components.scheduler.prediction_type = description.prediction_type;
@@ -53,6 +57,7 @@ impl Source {
         match self {
             Self::Folder(folder) => components.weights(folder),
             Self::SingleFile(path) => SingleFile::open(path)?.component_weights(components),
+            Self::Shape(shape) => Ok(shape.weights()),
         }
     }
 
@@ -61,6 +66,7 @@ impl Source {
         match self {
             Self::Folder(folder) => folder.clone(),
             Self::SingleFile(path) => Folder::OnDisk(path.clone()),
+            Self::Shape(_) => Folder::embedded(&[]),
         }
     }
 }

@@ -37,7 +37,8 @@ impl Weights {
     pub(crate) fn renamed(&self, names: BTreeMap<String, TensorPart>) -> Result<Self, LoadError> {
         let tensors = names.into_iter().map(|(name, part)| Ok((name, self.part(part)?)));
         let tensors = tensors.collect::<Result<_, LoadError>>()?;
-        Ok(Self { store: Arc::new(Store { files: Arc::clone(&self.store.files), tensors }), prefix: String::new() })
+        let store = Store { files: Arc::clone(&self.store.files), tensors, absent: self.store.absent };
+        Ok(Self { store: Arc::new(store), prefix: String::new() })
     }
 
     fn part(&self, part: TensorPart) -> Result<Stored, LoadError> {

@@ -26,5 +26,7 @@ pub use cost::CostCurve;
 pub use denoiser::{Denoiser, Failure, FailureCode, StepReport};
 pub use event::{BatchReport, Event, EventSink};
 pub use job::{BatchKey, Job, JobId, Priority, SecondPass, Tenant};
-pub use scheduler::{Ending, ImageId, ImageStep, Outcome, Plan, Policy, Scheduler, SchedulerOptions, Transition};
+pub use scheduler::{
+    Ending, ImageId, ImageStep, Outcome, Plan, Policy, Scheduler, SchedulerOptions, Transition, UnknownPolicy,
+};
 pub use worker::{Engine, EngineHandle, EngineOptions, Rejected, Snapshot, SpawnError};

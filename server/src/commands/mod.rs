@@ -3,11 +3,13 @@
 use std::io::Write as _;
 use std::process::ExitCode;
 
+mod bench;
 mod generate;
 mod healthcheck;
 mod models;
 mod serve;
 
+pub use bench::Bench;
 pub use generate::Generate;
 pub use healthcheck::Healthcheck;
 pub use models::Models;
@@ -48,6 +50,17 @@ fn print(line: impl std::fmt::Display) -> Result<(), CommandError> {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(CommandError::failed(error)),
         Ok(()) | Err(_) => Ok(()),
     }
+}
+
+/// Writes rows of a table, the first of which is its head, with columns as wide as their widest cell.
+fn table<const N: usize>(rows: &[[String; N]]) -> Result<(), CommandError> {
+    let widths: [usize; N] =
+        std::array::from_fn(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0));
+    for row in rows {
+        let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}"));
+        print(cells.collect::<Vec<_>>().join("  ").trim_end())?;
+    }
+    Ok(())
 }
 
 /// Writes a remark to standard error.

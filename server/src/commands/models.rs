@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use x0_model::{Library, ModelInfo, ModelKind};
 
-use super::{CommandError, print, remark};
+use super::{CommandError, remark, table};
 
 /// Lists the models: those that are part of the program, and those of a folder.
 #[derive(Clone, Debug, clap::Args)]
@@ -25,13 +25,7 @@ impl Models {
     pub fn run(&self) -> Result<(), CommandError> {
         let library = open(self.models.as_deref())?;
         let rows: Vec<[String; 6]> = [HEAD.map(str::to_owned)].into_iter().chain(library.infos().map(row)).collect();
-        let widths: [usize; 6] =
-            std::array::from_fn(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0));
-        for row in &rows {
-            let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}"));
-            print(cells.collect::<Vec<_>>().join("  ").trim_end())?;
-        }
-        Ok(())
+        table(&rows)
     }
 }
 
