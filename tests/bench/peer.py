@@ -13,6 +13,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 THREADS = len(os.sched_getaffinity(0))
+# Of each network's inputs, in the order of its arguments.
+NAMES = {"unet": ("sample", "timestep", "encoder_hidden_states"), "vae_decode": ("latents",), "text_encoder": ("input_ids",)}
 
 
 class Network(torch.nn.Module):
@@ -27,42 +29,50 @@ class Network(torch.nn.Module):
 
 
 def load(model, stage):
-    """The network, and the names of its inputs."""
+    """A network in float32."""
     from diffusers import AutoencoderKL, UNet2DConditionModel
     from transformers import CLIPTextModel
 
     float32 = {"torch_dtype": torch.float32}
     if stage == "unet":
         network = UNet2DConditionModel.from_pretrained(model, subfolder="unet", **float32)
-        call, names = lambda unet, *inputs: unet(*inputs, return_dict=False)[0], ("sample", "timestep", "encoder_hidden_states")
+        call = lambda unet, *inputs: unet(*inputs, return_dict=False)[0]
     elif stage == "vae_decode":
         network = AutoencoderKL.from_pretrained(model, subfolder="vae", **float32)
-        call, names = lambda vae, latents: vae.decode(latents, return_dict=False)[0], ("latents",)
+        call = lambda vae, latents: vae.decode(latents, return_dict=False)[0]
     else:
         network = CLIPTextModel.from_pretrained(model, subfolder=stage, dtype=torch.float32)
-        call, names = lambda encoder, ids: encoder(ids, return_dict=False)[0], ("input_ids",)
-    return Network(network.eval(), call), names
+        call = lambda encoder, ids: encoder(ids, return_dict=False)[0]
+    return Network(network.eval(), call)
 
 
-def by_openvino(network, inputs):
+def by_openvino(model, stage, given):
     import openvino
 
-    converted = openvino.convert_model(network, example_input=inputs, input=[tuple(x.shape) for x in inputs])
+    # Converting takes minutes, so what comes of it is kept beside the model.
+    kept = f"{model}/{stage}.openvino.xml"
+    if not os.path.exists(kept):
+        inputs = tuple(given[name] for name in NAMES[stage])
+        openvino.save_model(openvino.convert_model(load(model, stage), example_input=inputs), kept, compress_to_fp16=False)
+    core = openvino.Core()
+    converted = core.read_model(kept)
+    inputs = [given[name] for name in NAMES[stage]]
+    converted.reshape({port: list(x.shape) for port, x in zip(converted.inputs, inputs, strict=True)})
     options = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": THREADS}
-    compiled = openvino.Core().compile_model(converted, "CPU", options)
-    request, arrays = compiled.create_infer_request(), [x.numpy() for x in inputs]
+    request, arrays = core.compile_model(converted, "CPU", options).create_infer_request(), [x.numpy() for x in inputs]
     return lambda: torch.from_numpy(request.infer(arrays)[0])
+
+
+def by_torch(model, stage, given):
+    network, inputs = load(model, stage), [given[name] for name in NAMES[stage]]
+    return lambda: network(*inputs)
 
 
 def main(library, model, stage, inputs, outputs):
     torch.set_num_threads(THREADS)
     torch.set_grad_enabled(False)
-    network, names = load(model, stage)
-    given = load_file(inputs)
-    given = [given[f"{stage}.{name}"] for name in names]
-    run = {"torch": lambda: lambda: network(*given), "openvino": lambda: by_openvino(network, given)}[library]()
-    if library == "openvino":
-        del network.network
+    given = {name.removeprefix(f"{stage}."): tensor for name, tensor in load_file(inputs).items()}
+    run = {"torch": by_torch, "openvino": by_openvino}[library](model, stage, given)
     save_file({stage: run().contiguous()}, outputs)
     print("{}", flush=True)
     for _ in sys.stdin:
