@@ -20,15 +20,15 @@ mod ledger;
 mod notice;
 mod order;
 mod plan;
+mod policy;
 mod state;
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::num::NonZeroU32;
-use std::str::FromStr;
 use std::time::{Duration, Instant};
 
 pub use plan::{Ending, ImageId, ImageStep, Outcome, Plan, Transition};
+pub use policy::{Policy, UnknownPolicy};
 
 use crate::{CostCurve, Job, JobId};
 use batch::{Batch, Room};
@@ -36,47 +36,6 @@ use ledger::Ledger;
 use notice::Notice;
 use order::Ranked;
 use state::JobState;
-
-/// How the scheduler chooses.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Policy {
-    /// The call of greatest value per second, fair between tenants, without starvation.
-    #[default]
-    BestValue,
-    /// The oldest job first, one image at a time, to its end. A baseline.
-    FirstCome,
-    /// So many of the oldest images together, until all of them are done. A baseline.
-    FixedBatch(NonZeroU32),
-}
-
-/// A text that is no policy.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("must be best-value, first-come or fixed-batch:N")]
-pub struct UnknownPolicy;
-
-impl fmt::Display for Policy {
-    /// As [`FromStr`] reads it.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::BestValue => f.write_str("best-value"),
-            Self::FirstCome => f.write_str("first-come"),
-            Self::FixedBatch(size) => write!(f, "fixed-batch:{size}"),
-        }
-    }
-}
-
-impl FromStr for Policy {
-    type Err = UnknownPolicy;
-
-    fn from_str(text: &str) -> Result<Self, UnknownPolicy> {
-        match text.split_once(':') {
-            None if text == "best-value" => Ok(Self::BestValue),
-            None if text == "first-come" => Ok(Self::FirstCome),
-            Some(("fixed-batch", size)) => size.parse().map(Self::FixedBatch).map_err(|_| UnknownPolicy),
-            None | Some(_) => Err(UnknownPolicy),
-        }
-    }
-}
 
 /// What bounds a scheduler.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
