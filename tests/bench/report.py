@@ -53,17 +53,19 @@ def kernels(cases, peak):
 
 def serving(policies):
     lines = ["| policy | load | in time | p50, s | p95, s | p99, s | first preview p50, s |", "|---|---|---|---|---|---|---|"]
-    for policy in policies:
+    found = [policy for policy in policies if policy["goodput"]]
+    for policy in found:
         borne = [trial for trial in policy["trials"] if trial["load"] <= policy["goodput"]["load"] and not trial["stopped"]]
         for trial in sorted(borne, key=lambda trial: trial["load"])[-1:]:
             times = [trial["latency"]["p50"], trial["latency"]["p95"], trial["latency"]["p99"], trial["first_preview"]["p50"]]
             lines.append(f"| {policy['policy']} | {trial['load']:.2f} | {trial['in_time']:.0%} | " + " | ".join(f"{t:.3f}" for t in times) + " |")
-    goodput = {policy["policy"]: policy["goodput"]["requests_per_second"] for policy in policies}
-    ours = goodput.pop("best-value")
-    compared = ", ".join(f"{ours / other:.1f} times that of {name}" for name, other in goodput.items())
+    goodput = {policy["policy"]: policy["goodput"]["requests_per_second"] for policy in found}
+    if ours := goodput.pop("best-value", None):
+        compared = "".join(f", {ours / other:.1f} times that of {name}" for name, other in goodput.items())
+        lines.append(f"\nGoodput of best-value: {ours:.2f} requests a second{compared}.")
     different = sum(trial["different"] for policy in policies for trial in policy["trials"])
     pictures = sum(trial["requests"] for policy in policies for trial in policy["trials"])
-    lines.append(f"\nGoodput of best-value: {ours:.2f} requests a second, {compared}. Of {pictures} pictures {different or 'none'} had other bytes than alone.")
+    lines.append(f"\nOf {pictures} pictures {different or 'none'} had other bytes than alone.")
     return "\n".join(lines)
 
 

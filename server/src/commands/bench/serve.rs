@@ -64,7 +64,7 @@ struct Served {
     policy: String,
     /// Mean seconds of a request of the mix that is served alone.
     alone_seconds: f64,
-    /// If it was sought.
+    /// If it was sought and any load was borne.
     goodput: Option<Goodput>,
     trials: Vec<Trial>,
 }
@@ -120,7 +120,8 @@ impl BenchServe {
             }
             trials.push(trial);
         }
-        let goodput = sought.then(|| Goodput { load: borne, requests_per_second: borne / alone_seconds });
+        let found = sought && trials.iter().any(Trial::is_borne);
+        let goodput = found.then(|| Goodput { load: borne, requests_per_second: borne / alone_seconds });
         Ok(Served { policy, alone_seconds, goodput, trials })
     }
 }
