@@ -2,7 +2,7 @@
 
     python compare.py --x0 PROGRAM --folder FOLDER --report FILE.md [ITEM...]
 
-Items: unet-512, unet-256, vae_decode-512, vae_decode-256, text_encoder, kernels, memory, serve; all unless some are named. What is
+Items: unet-512, unet-256, vae_decode-512, vae_decode-256, text_encoder, memory, serve; all unless some are named. What is
 measured is kept in FOLDER/results.json, so that items can be measured one by one, and the report is of all that was ever measured
 there. Models and inputs are made in FOLDER once."""
 
@@ -82,19 +82,6 @@ def stage(args, name):
     return {"rows": about["rows"], "gflop": about["gflop"], "seconds": seconds, "agreement": agreement}
 
 
-def kernels(args, _):
-    """Each kernel and torch's, in turns, by the kernels' own benchmark."""
-    root, out = f"{HERE}/../..", f"{args.folder}/kernels.jsonl"
-    built = subprocess.run(["cargo", "bench", "--locked", "--package", "x0-kernels", "--bench", "kernels", "--no-run", "--message-format", "json"],
-                           check=True, capture_output=True, text=True, cwd=root)
-    messages = map(json.loads, built.stdout.splitlines())
-    program = next(m["executable"] for m in messages if m.get("executable") and m["target"]["kind"] == ["bench"])
-    script = f"{root}/kernels/benches/kernels/compare.py"
-    subprocess.run([sys.executable, script, program, "--rounds", str(args.rounds), "--json", out], check=True, stdout=subprocess.DEVNULL)
-    with open(out) as lines:
-        return [json.loads(line) for line in lines]
-
-
 def peak_memory(command):
     """Bytes that a program holds at most."""
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
@@ -132,7 +119,7 @@ def machine(args):
     return bench["machine"] | {"peak_gflops": bench["peak_gflops"], "processor": processor, "versions": versions}
 
 
-ITEMS = {**dict.fromkeys(STAGES, stage), "kernels": kernels, "memory": memory, "serve": serve}
+ITEMS = {**dict.fromkeys(STAGES, stage), "memory": memory, "serve": serve}
 
 
 def main():
@@ -147,6 +134,8 @@ def main():
     if unknown := [item for item in args.items if item not in ITEMS]:
         parser.error(f"there is no {unknown[0]}; there are: {', '.join(ITEMS)}")
     os.makedirs(args.folder, exist_ok=True)
+    # What libraries remark while they load says nothing here.
+    os.environ |= {"TRANSFORMERS_VERBOSITY": "error", "DIFFUSERS_VERBOSITY": "error", "HF_HUB_DISABLE_PROGRESS_BARS": "1", "PYTHONWARNINGS": "ignore"}
     kept, results = f"{args.folder}/results.json", {}
     if os.path.exists(kept):
         with open(kept) as file:

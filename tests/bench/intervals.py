@@ -22,11 +22,3 @@ def paired(theirs, ours):
     logs = [math.log(a / b) for a, b in zip(theirs, ours, strict=True)]
     error = statistics.stdev(logs) / math.sqrt(len(logs)) if len(logs) > 1 else math.inf
     return interval(statistics.fmean(logs), error, len(logs) - 1)
-
-
-def unpaired(theirs, ours):
-    """The same of times that have no partners, after Welch; with the fewer degrees of freedom of the two."""
-    logs = [[math.log(x) for x in times] for times in (theirs, ours)]
-    freedom = min(map(len, logs)) - 1
-    error = math.sqrt(sum(statistics.variance(x) / len(x) for x in logs)) if freedom else math.inf
-    return interval(statistics.fmean(logs[0]) - statistics.fmean(logs[1]), error, freedom)

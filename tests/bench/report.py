@@ -37,20 +37,6 @@ def networks(results, peak):
     return "\n".join(lines)
 
 
-def kernels(cases, peak):
-    lines = ["| kernel | shape | x0, ms | of peak | torch, ms | torch / x0 |", "|---|---|---|---|---|---|"]
-    for case in cases:
-        if not case["torch"]:
-            continue
-        ours, theirs = case["seconds"], case["torch"]
-        shape = ", ".join(pair.replace("=", " ") for pair in case["shape"].split() if pair not in ("stride=1", "upsample=0"))
-        median = statistics.median(ours)
-        part = f"{case['flops'] / median / 1e9 / peak:.0%}" if case["flops"] else ""
-        lines.append(f"| {case['kernel']} | {shape} | {1e3 * median:.3g} | {part} | {1e3 * statistics.median(theirs):.3g} "
-                     f"| {ratio(intervals.unpaired(theirs, ours))} |")
-    return "\n".join(lines)
-
-
 def serving(policies):
     lines = ["| policy | load | in time | p50, s | p95, s | p99, s | first preview p50, s |", "|---|---|---|---|---|---|---|"]
     found = [policy for policy in policies if policy["goodput"]]
@@ -90,10 +76,4 @@ convolutions need fewer. *Differs* is the relative error in the mean square.
 (a Poisson stream). A load of 1 is what one image after the other can bear. A request is in time within three times what it takes alone; *goodput* is the
 greatest load with nine in ten in time, to within a tenth, and each policy is shown at its own.
 """ + "\n" + serving(results["serve"]) + "\n")
-    if "kernels" in results:
-        parts.append("""## Kernels
-
-The kernels at the shapes of Stable Diffusion 1.5 and XL and of the models that are part of the program, beside torch's operators in the layout that
-diffusers gives them. Medians; ratios of geometric means with 95 % confidence intervals.
-""" + "\n" + kernels(results["kernels"], peak) + "\n")
     return "\n".join(parts)
