@@ -64,12 +64,16 @@ impl Shape {
         }
         let scheduler = SchedulerConfig::from_json(SCHEDULER)
             .map_err(|error| LoadError::Config { path: name.to_owned(), message: error.to_string() })?;
+        let class = match self {
+            Self::Sd15 => "PNDMScheduler",
+            Self::Sdxl => "EulerDiscreteScheduler",
+        };
         Ok(Components {
             kind,
             unet: UNet2DConditionConfig::parse(name, unet)?,
             vae: AutoencoderConfig::Kl(AutoencoderKLConfig::parse(name, SD_VAE)?),
             text_encoders,
-            scheduler,
+            scheduler: SchedulerConfig { class_name: Some(class.to_owned()), ..scheduler },
             tiny: None,
         })
     }

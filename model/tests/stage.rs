@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use safetensors::SafeTensors;
-use x0_model::Library;
 use x0_model::stage::{Stage, Tensors};
+use x0_model::{Library, Shape};
 
 fn library(name: &str) -> Library {
     Library::open(Some(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name))).unwrap()
@@ -54,6 +54,21 @@ fn every_network_of_every_family_can_be_called() {
             assert_eq!(network.call(&one).unwrap().operations() * 2.0, call.operations());
         }
     }
+}
+
+#[test]
+fn shapes_have_the_networks_of_the_published_models() {
+    for (shape, stages) in
+        [(Shape::Sd15, &[Stage::TextEncoder, Stage::Unet, Stage::VaeDecode][..]), (Shape::Sdxl, &Stage::ALL)]
+    {
+        assert_eq!(Library::of_shape(shape).unwrap().stages(shape.name()), stages);
+    }
+    let library = Library::of_shape(Shape::Sd15).unwrap();
+    let network = library.network("sd15", Stage::TextEncoder).unwrap();
+    let inputs = network.random_inputs(1, None).unwrap();
+    let (shape, numbers) = answer(&network.call(&inputs).unwrap().run().unwrap(), Stage::TextEncoder);
+    assert_eq!(shape, [1, 77, 768]);
+    assert!(numbers.iter().all(|x| x.is_finite()));
 }
 
 #[test]
