@@ -76,4 +76,5 @@ convolutions need fewer. *Differs* is the relative error in the mean square.
 (a Poisson stream). A load of 1 is what one image after the other can bear. A request is in time within three times what it takes alone; *goodput* is the
 greatest load with nine in ten in time, to within a tenth, and each policy is shown at its own.
 """ + "\n" + serving(results["serve"]) + "\n")
+    parts.append("[kernels.md](kernels.md) has the kernels one by one.\n")
     return "\n".join(parts)
