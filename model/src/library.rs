@@ -8,7 +8,7 @@ mod embedded;
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use crate::error::LoadError;
 use crate::folder::Folder;
@@ -34,7 +34,7 @@ pub struct Library {
 #[derive(Debug)]
 struct Entry {
     blueprint: Blueprint,
-    model: OnceLock<Arc<Model>>,
+    model: RwLock<Option<Arc<Model>>>,
     /// Held while the weights are read, so that they are read once.
     loading: Mutex<()>,
 }
@@ -74,7 +74,7 @@ impl Library {
     /// Only if what is part of the program is wrong.
     pub fn of_shape(shape: Shape) -> Result<Self, LoadError> {
         let blueprint = Blueprint::of_shape(shape, None)?;
-        let entry = Entry { blueprint, model: OnceLock::new(), loading: Mutex::new(()) };
+        let entry = Entry { blueprint, model: RwLock::default(), loading: Mutex::default() };
         Ok(Self { entries: vec![entry], problems: Vec::new(), memory_limit: None })
     }
 
@@ -84,7 +84,9 @@ impl Library {
             return;
         }
         match read(self.memory_limit) {
-            Ok(blueprint) => self.entries.push(Entry { blueprint, model: OnceLock::new(), loading: Mutex::new(()) }),
+            Ok(blueprint) => {
+                self.entries.push(Entry { blueprint, model: RwLock::default(), loading: Mutex::default() })
+            }
             Err(error) => self.problems.push((name.to_owned(), error.to_string())),
         }
     }
@@ -137,11 +139,22 @@ impl Library {
         let unknown = || LoadError::Format { path: name.to_owned(), message: "there is no such model".to_owned() };
         let entry = self.entry(name).ok_or_else(unknown)?;
         let _loading = entry.loading.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(model) = entry.model.get() {
-            return Ok(Arc::clone(model));
+        if let Some(model) = entry.model() {
+            return Ok(model);
         }
         let model = Arc::new(Model::load(&entry.blueprint)?);
-        Ok(Arc::clone(entry.model.get_or_init(|| model)))
+        entry.put(Some(Arc::clone(&model)));
+        Ok(model)
+    }
+
+    /// Forgets the weights of the model `name`; they leave the memory with the last who uses them. The next call of [`Self::load`]
+    /// reads them again.
+    pub fn unload(&self, name: &str) {
+        if let Some(entry) = self.entry(name) {
+            // Weights that are being read at the moment are forgotten, too.
+            let _loading = entry.loading.lock().unwrap_or_else(PoisonError::into_inner);
+            entry.put(None);
+        }
     }
 
     /// The networks of the model `name` that can be called one by one.
@@ -161,11 +174,24 @@ impl Library {
 
     /// Whether the weights of the model `name` are in memory.
     pub fn is_loaded(&self, name: &str) -> bool {
-        self.entry(name).is_some_and(|entry| entry.model.get().is_some())
+        self.entry(name).is_some_and(|entry| entry.model().is_some())
     }
 
     fn entry(&self, name: &str) -> Option<&Entry> {
         self.entries.iter().find(|entry| entry.blueprint.info().name == name)
+    }
+}
+
+impl Entry {
+    fn model(&self) -> Option<Arc<Model>> {
+        // Nothing panics while it holds the lock.
+        self.model.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn put(&self, model: Option<Arc<Model>>) {
+        let before = std::mem::replace(&mut *self.model.write().unwrap_or_else(PoisonError::into_inner), model);
+        // Not while the lock is held: it may be gigabytes that are given back.
+        drop(before);
     }
 }
 

@@ -251,4 +251,12 @@ fn weights_are_loaded_once_and_failures_can_be_mended() {
     });
     assert!(library.is_loaded("model") && models.iter().all(|model| Arc::ptr_eq(model, &models[0])));
     assert_eq!(models[0].info().name, "model");
+
+    library.unload("model");
+    assert!(!library.is_loaded("model"));
+    let weak = Arc::downgrade(&models[0]);
+    drop(models);
+    assert!(weak.upgrade().is_none(), "with the last who uses them the weights are gone");
+    library.unload("none");
+    assert!(library.load("model").is_ok() && library.is_loaded("model"), "they are read again when they are needed");
 }

@@ -1,6 +1,7 @@
 //! The parts of the OpenAPI document that belong to no route.
 
-use utoipa::OpenApi;
+use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
+use utoipa::{Modify, OpenApi};
 
 use crate::event::Event;
 use crate::problem::Problem;
@@ -24,7 +25,20 @@ use crate::sdapi::SdapiInfo;
         (name = "Replicate", description = "For clients of Replicate's HTTP API"),
         (name = "AUTOMATIC1111", description = "For clients of AUTOMATIC1111's API"),
         (name = "operations", description = "For those who run the server"),
+        (name = "admin", description = "For those who run the server, with a key of the scope `admin`"),
     ),
     components(schemas(Event, Problem, SdapiInfo)),
+    modifiers(&Keys),
 )]
 pub struct ApiDoc;
+
+/// How a key is sent, where the server asks for one.
+struct Keys;
+
+impl Modify for Keys {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let components = document.components.get_or_insert_default();
+        components.add_security_scheme("key", SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer)));
+        components.add_security_scheme("password", SecurityScheme::Http(Http::new(HttpAuthScheme::Basic)));
+    }
+}

@@ -4,6 +4,7 @@
 //! models before anything is made of it. [`ApiDoc`] holds the parts of the document that belong to no route; the server adds
 //! its routes to it, and the result is committed as `openapi.json` beside this crate.
 
+mod admin;
 mod document;
 mod event;
 mod health;
@@ -20,6 +21,7 @@ mod sdapi;
 mod seed;
 mod settings;
 
+pub use admin::{ApiKey, ApiKeyList, KeyLimits};
 pub use document::ApiDoc;
 pub use event::{Event, PreviewEvent, QueuedEvent, ShutdownEvent, StartedEvent, StepEvent};
 pub use health::{Health, Queue, Readiness};
@@ -30,7 +32,7 @@ pub use model::{
 };
 pub use names::{
     ImageFormat, InitResize, MaskFill, MaskWhere, Named, NoiseSchedule, NoiseSource, OnDisconnect, PreviewDecoder,
-    Priority, PromptSyntax, State, TimestepSpacing, Upscaler,
+    Priority, PromptSyntax, Scope, State, TimestepSpacing, Upscaler,
 };
 pub use openai::{
     OpenAiBackground, OpenAiCompleted, OpenAiEditForm, OpenAiEditRequest, OpenAiError, OpenAiEvent, OpenAiFailed,

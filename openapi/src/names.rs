@@ -64,6 +64,18 @@ impl State {
 }
 
 named! {
+    /// What a key allows.
+    Scope {
+        /// Making pictures, and cancelling them.
+        Generate = "generate",
+        /// Looking at the key's own generations, at the models and at the metrics.
+        Read = "read",
+        /// Loading and unloading models, listing and revoking keys.
+        Admin = "admin",
+    }
+}
+
+named! {
     /// How urgent a generation is among others that wait.
     Priority {
         Low = "low",

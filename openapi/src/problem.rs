@@ -55,6 +55,10 @@ named! {
         InvalidMultipart = "invalid_multipart",
         /// 400: `Idempotency-Key` is not 1 to 255 visible ASCII characters.
         InvalidIdempotencyKey = "invalid_idempotency_key",
+        /// 401: no key was sent, or none that this server knows.
+        Unauthorized = "unauthorized",
+        /// 403: the key does not allow this.
+        Forbidden = "forbidden",
         /// 403: a web page of another origin sent the request.
         CrossOrigin = "cross_origin",
         /// 404: no such route.
@@ -65,6 +69,8 @@ named! {
         ImageNotFound = "image_not_found",
         /// 404: no such model.
         ModelNotFound = "model_not_found",
+        /// 404: no such key.
+        KeyNotFound = "key_not_found",
         /// 405: see `Allow`.
         MethodNotAllowed = "method_not_allowed",
         /// 406: nothing that `Accept` names can be sent.
@@ -73,6 +79,10 @@ named! {
         RequestTimeout = "request_timeout",
         /// 409: the generation was cancelled while its picture was waited for.
         Cancelled = "cancelled",
+        /// 409: keys cannot be changed here: there is no key file, or it cannot be written.
+        KeysReadOnly = "keys_read_only",
+        /// 409: the model cannot be loaded; the server's log says why.
+        ModelNotLoadable = "model_not_loadable",
         /// 413: the body is too long.
         PayloadTooLarge = "payload_too_large",
         /// 414: the address is too long.
@@ -119,6 +129,12 @@ named! {
         IdempotencyMismatch = "idempotency_mismatch",
         /// 429: too many event streams are open.
         TooManyStreams = "too_many_streams",
+        /// 429: the key sends requests too fast; see `Retry-After`.
+        RateLimited = "rate_limited",
+        /// 429: the key has as many generations waiting and running as it may; see `Retry-After`.
+        QueueQuota = "queue_quota",
+        /// 429: the key asks for more pixels times steps than it may at the moment; see `Retry-After`.
+        CostQuota = "cost_quota",
         /// 500: a defect of the server.
         InternalError = "internal_error",
         /// 500: the model could not make the picture.

@@ -9,8 +9,10 @@ use jiff::Timestamp;
 use tokio::sync::Semaphore;
 use x0_engine::EngineHandle;
 
+use crate::auth::Auth;
 use crate::generation::{Generations, Inboxes};
 use crate::http::body::BodyReader;
+use crate::http::layers::Origins;
 use crate::http::sdapi::Sdapi;
 use crate::metrics::Metrics;
 use crate::shutdown::Lifecycle;
@@ -29,6 +31,10 @@ pub struct App {
     pub engine: EngineHandle<Work>,
     /// Closed when the engine's thread ends.
     pub inboxes: Arc<Inboxes>,
+    pub auth: Auth,
+    /// Whether `/metrics` needs no key.
+    pub public_metrics: bool,
+    pub origins: Origins,
     pub metrics: Metrics,
     pub lifecycle: Lifecycle,
     /// Event streams that may be open.

@@ -26,6 +26,12 @@ pub trait Catalog: fmt::Debug + Send + Sync + 'static {
 
     /// Whether the model's weights are in memory.
     fn is_loaded(&self, name: &str) -> bool;
+
+    /// Reads the model's weights, if they are not in memory. Takes long, and gives what went wrong in the operator's words.
+    fn load(&self, name: &str) -> Result<(), String>;
+
+    /// Gives back the memory of the model's weights once nobody uses them.
+    fn unload(&self, name: &str);
 }
 
 /// The model that a request gets which names none but needs one of this kind: the first that was chosen by the operator,

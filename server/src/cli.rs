@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{Bench, Generate, Healthcheck, Models, conclude, serve};
+use crate::commands::{Bench, Generate, Healthcheck, Keys, Models, conclude, serve};
 use crate::config::ServeArgs;
 
 /// An inference server for Stable Diffusion
@@ -25,6 +25,7 @@ enum Command {
     Serve(Box<ServeArgs>),
     Generate(Box<Generate>),
     Models(Models),
+    Keys(Keys),
     Healthcheck(Healthcheck),
     Bench(Box<Bench>),
 }
@@ -37,6 +38,7 @@ impl Cli {
             Some(Command::Serve(args)) => serve(*args),
             Some(Command::Generate(generate)) => generate.run(),
             Some(Command::Models(models)) => models.run(),
+            Some(Command::Keys(keys)) => keys.run(),
             Some(Command::Healthcheck(healthcheck)) => healthcheck.run(),
             Some(Command::Bench(bench)) => bench.run(),
         })
@@ -61,7 +63,13 @@ mod tests {
             let args = match cli.command {
                 None => cli.serve,
                 Some(Command::Serve(args)) => *args,
-                Some(Command::Generate(_) | Command::Models(_) | Command::Healthcheck(_) | Command::Bench(_)) => {
+                Some(
+                    Command::Generate(_)
+                    | Command::Models(_)
+                    | Command::Keys(_)
+                    | Command::Healthcheck(_)
+                    | Command::Bench(_),
+                ) => {
                     panic!("{line}")
                 }
             };

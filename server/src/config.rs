@@ -1,11 +1,16 @@
 //! Settings: as typed ([`ServeArgs`]), then checked and grouped ([`Config`]). No other file reads the environment.
 
+mod auth;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use axum::http::HeaderValue;
 use jiff::SignedDuration;
 use x0_engine::Policy;
+
+pub use auth::{AuthArgs, AuthConfig, KeyLimitArgs};
 
 use crate::http::accept::ConnectionLimits;
 use crate::http::body::BodyLimits;
@@ -27,6 +32,8 @@ pub struct ServeArgs {
     /// A model for requests that name none; may be given once for each kind of model [default: the embedded ones]
     #[arg(long = "default-model", value_name = "NAME", env = "X0_DEFAULT_MODEL", value_delimiter = ',')]
     pub default_models: Vec<String>,
+    #[command(flatten)]
+    pub auth: AuthArgs,
     #[command(flatten)]
     pub queue: QueueArgs,
     #[command(flatten)]
@@ -160,6 +167,10 @@ pub struct Config {
     pub models: Option<PathBuf>,
     pub data_dir: Option<PathBuf>,
     pub default_models: Vec<String>,
+    pub auth: AuthConfig,
+    pub public_metrics: bool,
+    /// In lower case.
+    pub cors_origins: Vec<HeaderValue>,
     pub queue_size: usize,
     pub policy: Policy,
     pub step_timeout: Duration,
@@ -215,7 +226,11 @@ impl ServeArgs {
         let bytes = keep_megabytes
             .checked_mul(1 << 20)
             .ok_or_else(|| ConfigError { flag: "--keep-megabytes", message: "is too much".to_owned() })?;
+        let auth = self.auth.auth(self.listen)?;
         Ok(Config {
+            auth,
+            public_metrics: self.auth.public_metrics,
+            cors_origins: self.auth.cors_origins,
             listen: self.listen,
             models: self.models,
             data_dir: self.data_dir,
@@ -328,9 +343,23 @@ mod tests {
         ] {
             assert_eq!(config(line).unwrap_err(), message);
         }
+        let open = config("--listen 0.0.0.0:80").unwrap_err();
+        assert!(open.starts_with("--listen: others can reach 0.0.0.0:80, and there are no keys."), "{open}");
         for line in ["--listen nowhere", "--max-images -1", "--drain-timeout soon", "--log-format xml"] {
             assert!(config(line).is_err(), "{line}");
         }
+    }
+
+    #[test]
+    fn who_may_use_the_server() {
+        let auth = |line| config(line).map(|config| config.auth);
+        assert_eq!(auth(""), Ok(AuthConfig::Open { admin: true }));
+        assert_eq!(auth("--listen [::]:80 --insecure-no-auth"), Ok(AuthConfig::Open { admin: false }));
+        let keys = auth("--listen 0.0.0.0:80 --keys k --key-requests-per-minute 0 --key-pixel-steps-per-minute 7");
+        let Ok(AuthConfig::Keys { file, limits }) = keys else { panic!("{keys:?}") };
+        assert_eq!((file.to_str(), limits.requests_per_minute), (Some("k"), None));
+        assert_eq!((limits.pixel_steps_per_minute, limits.queue_size, limits.streams), (Some(7), Some(64), Some(32)));
+        assert!(auth("--keys k --insecure-no-auth").is_err());
     }
 
     #[test]

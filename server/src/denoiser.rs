@@ -36,6 +36,14 @@ impl Catalog for Library {
     fn is_loaded(&self, name: &str) -> bool {
         Library::is_loaded(self, name)
     }
+
+    fn load(&self, name: &str) -> Result<(), String> {
+        Library::load(self, name).map(drop).map_err(|error| error.to_string())
+    }
+
+    fn unload(&self, name: &str) {
+        Library::unload(self, name);
+    }
 }
 
 fn name_of(decoder: PreviewDecoder) -> x0_openapi::PreviewDecoder {

@@ -3,6 +3,7 @@
 //! [`server::Server`] puts it together. A request's way: [`http`] → [`validate`] → [`generation`] → the engine → [`store`] → [`http`].
 
 pub mod app;
+pub mod auth;
 pub mod catalog;
 pub mod cli;
 pub mod clock;

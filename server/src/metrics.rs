@@ -43,6 +43,11 @@ const COUNTERS: &[(&str, &str)] = &[
     ("x0_images_generated_total", "Images finished."),
     ("x0_previews_dropped_total", "Steps and previews that were not recorded because the recorder was behind."),
     ("x0_sse_events_sent_total", "Events sent, by their name."),
+    ("x0_auth_failures_total", "Requests refused for want of a key or of its scope: no_key, unknown_key or scope."),
+    (
+        "x0_key_reloads_total",
+        "Times that the key file was read again: ok after a change, error when it could not be read.",
+    ),
     ("x0_sse_resumes_total", "Streams opened with Last-Event-ID: exact, or unknown to the generation."),
 ];
 
@@ -128,6 +133,15 @@ impl Metrics {
         self.counter("x0_connections_refused_total", Vec::new()).increment(1);
     }
 
+    pub fn auth_failed(&self, reason: AuthFailure) {
+        self.counter("x0_auth_failures_total", vec![Label::new("reason", reason.name())]).increment(1);
+    }
+
+    pub fn keys_read(&self, ok: bool) {
+        let result = if ok { "ok" } else { "error" };
+        self.counter("x0_key_reloads_total", vec![Label::new("result", result)]).increment(1);
+    }
+
     pub fn job_submitted(&self, model: &str, priority: Priority) {
         let labels = vec![model_label(model), Label::new("priority", priority.name())];
         self.counter("x0_jobs_submitted_total", labels).increment(1);
@@ -209,6 +223,24 @@ impl Metrics {
 
 fn model_label(model: &str) -> Label {
     Label::new("model", model.to_owned())
+}
+
+/// Why a request was refused at the door.
+#[derive(Clone, Copy, Debug)]
+pub enum AuthFailure {
+    NoKey,
+    UnknownKey,
+    Scope,
+}
+
+impl AuthFailure {
+    fn name(self) -> &'static str {
+        match self {
+            AuthFailure::NoKey => "no_key",
+            AuthFailure::UnknownKey => "unknown_key",
+            AuthFailure::Scope => "scope",
+        }
+    }
 }
 
 /// What is counted while it is there.

@@ -1,5 +1,7 @@
 //! What the tests of several modules begin with.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use uuid::Uuid;
 use x0_model::sampler::{SamplerKind, SamplerSpec};
@@ -110,4 +112,14 @@ impl Catalog for EmptyCatalog {
     fn is_loaded(&self, _: &str) -> bool {
         false
     }
+
+    fn load(&self, name: &str) -> Result<(), String> {
+        Err(format!("there is no model {name}"))
+    }
+
+    fn load_duration(&self, _: &str) -> Option<Duration> {
+        None
+    }
+
+    fn unload(&self, _: &str) {}
 }

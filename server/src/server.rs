@@ -16,10 +16,12 @@ use x0_engine::{Denoiser, Engine, EngineOptions, SchedulerOptions, SpawnError};
 use x0_model::Picture;
 
 use crate::app::{App, AppState};
+use crate::auth::{Auth, KeyFileError, Keyring};
 use crate::catalog::Catalog;
-use crate::config::{Config, ShutdownConfig};
+use crate::config::{AuthConfig, Config, ShutdownConfig};
 use crate::generation::{Generations, Inboxes, Outlet};
 use crate::http::body::BodyReader;
+use crate::http::layers::Origins;
 use crate::http::sdapi::Sdapi;
 use crate::http::{accept, router};
 use crate::metrics::Metrics;
@@ -29,6 +31,8 @@ use crate::validate::{Validator, Work};
 
 /// Requests with pictures in them that are checked at once.
 const CHECKING: usize = 16;
+/// How often the key file is looked at.
+const KEYS_REFRESH: Duration = Duration::from_secs(1);
 /// How often the histograms are folded.
 const UPKEEP: Duration = Duration::from_secs(5);
 
@@ -49,6 +53,8 @@ pub enum StartError {
     Listen { address: SocketAddr, source: io::Error },
     #[error("the engine: {0}")]
     Engine(String),
+    #[error("--keys: {0}")]
+    Keys(#[from] KeyFileError),
     #[error("the metrics: {0}")]
     Metrics(#[from] BuildError),
 }
@@ -57,7 +63,7 @@ impl Server {
     /// Starts the engine with the denoiser that `make_denoiser` makes on its thread, and listens.
     ///
     /// # Errors
-    /// If the address cannot be listened on, or the engine cannot be started.
+    /// If the address cannot be listened on, the keys cannot be read, or the engine cannot be started.
     pub async fn start<D, E>(
         config: Config,
         catalog: Arc<dyn Catalog>,
@@ -67,6 +73,10 @@ impl Server {
         D: Denoiser<Work = Work, Picture = Picture>,
         E: std::fmt::Display + Send + 'static,
     {
+        let auth = match config.auth {
+            AuthConfig::Open { admin } => Auth::Open { admin },
+            AuthConfig::Keys { file, limits } => Auth::Keys(Keyring::open(file, limits)?),
+        };
         let listener = listen(config.listen).await?;
         let address = listener.local_addr().map_err(|source| StartError::Listen { address: config.listen, source })?;
         let metrics = Metrics::new()?;
@@ -82,6 +92,9 @@ impl Server {
             checking: Semaphore::new(CHECKING),
             engine: engine.handle(),
             inboxes,
+            auth,
+            public_metrics: config.public_metrics,
+            origins: Origins::new(&config.cors_origins),
             metrics: metrics.clone(),
             lifecycle: Lifecycle::new(),
             streams: Arc::new(Semaphore::new(config.max_streams)),
@@ -105,7 +118,7 @@ impl Server {
     /// Serves until `stop` comes, then stops in order: no longer ready; no longer listening; what was accepted is finished, or fails
     /// when the time for it is over; event streams end; connections close.
     pub async fn run_until(self, stop: impl Future<Output = ()>) {
-        let upkeep = tokio::spawn(upkeep(self.app.metrics.clone()));
+        let upkeep = tokio::spawn(upkeep(self.app.clone()));
         stop.await;
         let ShutdownConfig { delay, drain, grace } = self.shutdown;
         let lifecycle = self.app.lifecycle.clone();
@@ -135,11 +148,36 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
     TcpListener::bind(address).await.map_err(|source| StartError::Listen { address, source })
 }
 
-async fn upkeep(metrics: Metrics) {
-    let mut interval = tokio::time::interval(UPKEEP);
+async fn upkeep(app: AppState) {
+    let mut folding = tokio::time::interval(UPKEEP);
+    let mut keys = tokio::time::interval(KEYS_REFRESH);
     loop {
-        interval.tick().await;
-        metrics.upkeep();
+        tokio::select! {
+            _ = folding.tick() => app.metrics.upkeep(),
+            _ = keys.tick() => refresh_keys(&app).await,
+        }
+    }
+}
+
+/// Reads the keys again. A file that is broken or gone for a moment takes no key away.
+async fn refresh_keys(app: &AppState) {
+    let Auth::Keys(_) = app.auth else { return };
+    let reading = app.clone();
+    let refreshed = tokio::task::spawn_blocking(move || match &reading.auth {
+        Auth::Keys(keyring) => keyring.refresh().map(|changed| changed.then(|| keyring.len())),
+        Auth::Open { .. } => Ok(None),
+    });
+    match refreshed.await {
+        Ok(Ok(Some(keys))) => {
+            app.metrics.keys_read(true);
+            tracing::info!(keys, "the keys have changed");
+        }
+        Ok(Ok(None)) => {}
+        Ok(Err(error)) => {
+            app.metrics.keys_read(false);
+            tracing::error!(%error, "the keys cannot be read again; those that were known are kept");
+        }
+        Err(error) => tracing::error!(%error, "reading the keys again broke off"),
     }
 }
 

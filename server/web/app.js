@@ -4,6 +4,7 @@ import * as api from "./api.js";
 import { Card } from "./card.js";
 import { receive } from "./drop.js";
 import { Form } from "./form.js";
+import { ask } from "./key.js";
 import { shimmer } from "./noise.js";
 import { watch } from "./watch.js";
 
@@ -13,6 +14,7 @@ const status = document.querySelector("#status");
 
 let form;
 let current;
+let shown = [];
 
 /** A generation that is being watched. */
 class Run {
@@ -65,6 +67,8 @@ class Run {
     const card = (_, index) =>
       new Card({ index, name, width, height, steps: progress.steps / n, every: preview?.every, onSeed: reuse });
     this.cards = Array.from({ length: n }, card);
+    shown.forEach((card) => card.forget());
+    shown = this.cards;
     cards.replaceChildren(...this.cards.map(({ node }) => node));
     cards.classList.toggle("several", n > 1);
     // On a narrow screen the form is above, and the picture would form out of sight.
@@ -142,10 +146,24 @@ function open() {
   follow(id);
 }
 
+/** What the server offers. It may ask for a key before it says so. */
+async function offered() {
+  for (;;) {
+    try {
+      return await Promise.all([api.models(), api.samplers()]);
+    } catch (problem) {
+      if (problem.status !== 401) throw problem;
+      say(problem.message);
+      await ask(problem);
+      say("");
+    }
+  }
+}
+
 async function start() {
   shimmer(cards.querySelector("canvas"), () => false);
   try {
-    const [models, samplers] = await Promise.all([api.models(), api.samplers()]);
+    const [models, samplers] = await offered();
     form = new Form(root, models, samplers);
   } catch (problem) {
     say(problem.message);

@@ -1,5 +1,6 @@
 // One image being made: its newest prediction in large, how far it is, and its film.
 
+import { picture } from "./api.js";
 import { element } from "./element.js";
 import { Film } from "./film.js";
 import { shimmer } from "./noise.js";
@@ -53,11 +54,19 @@ export class Card {
     if (this.finished) return;
     this.finished = true;
     this.bar.value = this.bar.max;
-    this.#show(this.film.put("end", url, "finished"));
+    picture(url).then(
+      (src) => this.#hold(src, seed, format),
+      (problem) => (this.result.textContent = problem.message),
+    );
+  }
+
+  #hold(src, seed, format) {
+    this.src = src;
+    this.#show(this.film.put("end", src, "finished"));
     const again = element("button", { type: "button", className: "link" }, "Use this seed");
     again.addEventListener("click", () => this.onSeed(seed));
     const file = `${this.name}-${seed}.${format}`.replace(/[^\w.-]+/g, "-");
-    const download = element("a", { href: url, download: file }, "Download");
+    const download = element("a", { href: src, download: file }, "Download");
     this.result.replaceChildren("seed ", element("output", {}, String(seed)), again, download);
   }
 
@@ -65,6 +74,11 @@ export class Card {
   end() {
     this.waiting = false;
     this.node.classList.toggle("unfinished", !this.finished);
+  }
+
+  /** The card is not shown any more. */
+  forget() {
+    if (this.src?.startsWith("blob:")) URL.revokeObjectURL(this.src);
   }
 
   #show(frame) {

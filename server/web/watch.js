@@ -3,7 +3,8 @@
 import * as api from "./api.js";
 
 const LAST = ["succeeded", "failed", "cancelled"];
-const NAMES = ["snapshot", "queued", "started", "step", "preview", "image", "shutdown", ...LAST];
+/** Statuses after which asking again is of no use: the generation is not known any more, or the key is not. */
+const FINAL = [401, 403, 404];
 const RETRY_MILLISECONDS = 2000;
 
 /**
@@ -12,47 +13,33 @@ const RETRY_MILLISECONDS = 2000;
  * Returns a function that stops watching.
  */
 export function watch(id, on) {
-  let source;
-  let timer;
-  let stopped = false;
-  const stop = () => {
-    stopped = true;
-    clearTimeout(timer);
-    source?.close();
+  const stop = new AbortController();
+  let lastId = "";
+
+  /** Follows one connection to its end; true when nothing more will come. */
+  const follow = async () => {
+    for await (const { id: eventId, name, data } of api.events(id, lastId, stop.signal)) {
+      if (stop.signal.aborted) return true;
+      lastId = eventId || lastId;
+      on(name, data);
+      if (LAST.includes(name)) return true;
+    }
+    return false;
   };
 
-  const connect = () => {
-    source = api.events(id);
-    for (const name of NAMES) {
-      source.addEventListener(name, (event) => {
-        if (LAST.includes(name)) stop();
-        on(name, JSON.parse(event.data));
+  const watching = async () => {
+    for (;;) {
+      const ended = await follow().catch((problem) => {
+        if (FINAL.includes(problem.status) && !stop.signal.aborted) on("gone", problem);
+        return FINAL.includes(problem.status);
       });
-    }
-    source.addEventListener("error", () => {
-      if (stopped) return;
+      if (ended || stop.signal.aborted) return;
       on("interrupted");
-      // A broken connection is resumed by EventSource itself. After an answer that is no stream it gives up.
-      if (source.readyState === EventSource.CLOSED) timer = setTimeout(askAgain, RETRY_MILLISECONDS);
-    });
-  };
-
-  const askAgain = async () => {
-    try {
-      await api.record(id);
-    } catch (problem) {
-      if (stopped) return;
-      if (problem.status === 404) {
-        stop();
-        on("gone", problem);
-      } else {
-        timer = setTimeout(askAgain, RETRY_MILLISECONDS);
-      }
-      return;
+      await new Promise((resolve) => setTimeout(resolve, RETRY_MILLISECONDS));
+      if (stop.signal.aborted) return;
     }
-    if (!stopped) connect();
   };
 
-  connect();
-  return stop;
+  watching();
+  return () => stop.abort();
 }

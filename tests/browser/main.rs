@@ -149,6 +149,39 @@ async fn a_generation_can_be_opened_again_by_its_address() {
 }
 
 #[tokio::test]
+async fn a_key_is_asked_for_and_sent() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("keys.json");
+    let file = file.to_str().unwrap();
+    let made = x0_tests::run(&["keys", "new", "--keys", file, "--name", "browser"]);
+    let key = String::from_utf8(made.stdout).unwrap();
+    let server = Server::start_with(&["--keys", file]);
+    let browser = Browser::start(1280, 860).await;
+    browser.open(&server.url("/")).await;
+    browser.wait_for("document.querySelector('#key').open").await;
+    keep(&browser, "key.png").await;
+    browser.type_into("#secret", "wrong\u{e007}").await;
+    let said = "document.querySelector('#key').open && !document.querySelector('#key [role=alert]').hidden";
+    browser.wait_for(said).await;
+    browser.type_into("#secret", &format!("{}\u{e007}", key.trim())).await;
+    browser.wait_for(READY).await;
+    browser.type_into("#steps", "20").await;
+    browser.click("#generate").await;
+    browser.wait_for(SEED).await;
+    let loaded = "document.querySelector('.film .end img')?.naturalWidth === 28";
+    browser.wait_for(loaded).await;
+    browser.wait_for(&format!("{STATUS}.startsWith('Done')")).await;
+    assert!(browser.script(&format!("return {PREVIEWS}"), json!([])).await.as_u64() >= Some(5));
+
+    // Another tab knows nothing of it, and the same one still does after a reload.
+    browser.open(&server.url("/docs/")).await;
+    browser.open(&server.url("/")).await;
+    browser.wait_for(READY).await;
+    let stored = browser.script("return Object.keys(localStorage).length", json!([])).await;
+    assert_eq!(stored, 0, "it is kept no longer than the tab");
+}
+
+#[tokio::test]
 async fn a_lost_connection_is_made_again() {
     let server = Server::start();
     let relay = Relay::to(&server);

@@ -95,10 +95,48 @@ async fn healthcheck_tells_by_its_exit_code() {
 }
 
 #[test]
+fn keys_are_made_listed_and_revoked() {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("keys.json");
+    let keys = |arguments: &[&str]| {
+        let (action, rest) = arguments.split_first().unwrap();
+        run(&[&["keys", action, "--keys", file.to_str().unwrap()], rest].concat())
+    };
+    let out = |output: &std::process::Output| String::from_utf8(output.stdout.clone()).unwrap();
+    assert_eq!(keys(&["list"]).status.code(), Some(1), "there is no file yet");
+    let made = keys(&["new", "--name", "alice", "--scopes", "read,admin"]);
+    let key = out(&made).trim().to_owned();
+    assert!(made.status.success() && key.starts_with("x0_") && key.len() == 20 + 43, "{key}");
+    keys(&["new", "--name", "bob", "--requests-per-minute", "7"]);
+    let kept = fs::read_to_string(&file).unwrap();
+    assert!(!kept.contains(&key[20..]) && kept.contains("\"requests_per_minute\": 7"), "{kept}");
+
+    let list = out(&keys(&["list"]));
+    let lines: Vec<&str> = list.lines().collect();
+    assert!(lines.len() == 2 && lines[0].contains("read,admin") && lines[0].ends_with("alice"), "{list}");
+    let id = lines[0].split_whitespace().next().unwrap();
+    assert_eq!(&key[3..19], id);
+    assert_eq!(keys(&["revoke", id]).status.code(), Some(0));
+    assert_eq!(keys(&["revoke", id]).status.code(), Some(1), "it is gone");
+    assert_eq!(out(&keys(&["list"])).lines().count(), 1);
+    assert_eq!(keys(&["new", "--name", "eve", "--scopes", "everything"]).status.code(), Some(2));
+}
+
+#[test]
+fn nobody_is_served_from_afar_without_being_meant() {
+    let output = run(&["serve", "--listen", "0.0.0.0:0"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(complaint(&output).contains("--insecure-no-auth") && complaint(&output).contains("x0 keys new"));
+    let output = run(&["serve", "--listen", "127.0.0.1:0", "--keys", "/nowhere/keys.json"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(complaint(&output).contains("/nowhere/keys.json"), "{}", complaint(&output));
+}
+
+#[test]
 fn help_names_every_setting_and_its_variable() {
     let output = run(&["serve", "--help"]);
     let help = String::from_utf8(output.stdout).unwrap();
-    for flag in ["--listen", "--models", "--data-dir", "--policy"] {
+    for flag in ["--listen", "--models", "--data-dir", "--policy", "--keys", "--key-queue-size"] {
         assert!(help.contains(flag), "{flag}");
         let variable = format!("X0_{}", flag.trim_start_matches('-').replace('-', "_").to_uppercase());
         assert!(help.contains(&variable), "{variable}");

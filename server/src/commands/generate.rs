@@ -9,7 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use indicatif::{ProgressBar, ProgressStyle};
 use uuid::Uuid;
-use x0_engine::Job;
+use x0_engine::{Job, Tenant};
 use x0_model::{Library, Model, Picture, Slot, StepError};
 use x0_openapi::{
     ClassLabel, FieldError, GenerationRequest, ImageFormat, Named, NoiseSchedule, NoiseSource, OnDisconnect,
@@ -107,7 +107,11 @@ impl Generate {
         for warning in &record.warnings {
             remark(warning);
         }
-        let files = self.files(&record.model, record.request.seed, order.job(Uuid::nil(), Instant::now()).images.get());
+        let files = self.files(
+            &record.model,
+            record.request.seed,
+            order.job(Uuid::nil(), Tenant(0), Instant::now()).images.get(),
+        );
         let pictures = make(&library, &order)?;
         for (index, (file, picture)) in (0..).zip(files.iter().zip(pictures)) {
             let bytes = encode(&order.finishing()(picture), &order.encoding(index)).map_err(CommandError::failed)?;
@@ -178,7 +182,7 @@ impl Generate {
 
 /// Makes all images of an order together, and shows how far they are.
 fn make(library: &Library, order: &Order) -> Result<Vec<Picture>, CommandError> {
-    let Job { images, steps, work, .. } = order.job(Uuid::nil(), Instant::now());
+    let Job { images, steps, work, .. } = order.job(Uuid::nil(), Tenant(0), Instant::now());
     let model = library.load(&work.model).map_err(CommandError::failed)?;
     let bar = ProgressBar::new(u64::from(steps.get())).with_style(style());
     let pictures = denoise(&model, &work, images.get(), &bar).map_err(CommandError::failed);

@@ -6,12 +6,14 @@ use std::process::ExitCode;
 mod bench;
 mod generate;
 mod healthcheck;
+mod keys;
 mod models;
 mod serve;
 
 pub use bench::Bench;
 pub use generate::Generate;
 pub use healthcheck::Healthcheck;
+pub use keys::Keys;
 pub use models::Models;
 pub use serve::serve;
 

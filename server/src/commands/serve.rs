@@ -6,9 +6,9 @@ use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{CommandError, print};
-use crate::config::{Config, ServeArgs};
+use crate::config::{AuthConfig, Config, ServeArgs};
 use crate::denoiser::ModelDenoiser;
-use crate::server::Server;
+use crate::server::{Server, StartError};
 use crate::telemetry;
 
 /// What the stopping may take beyond its own delays before the process ends anyway.
@@ -39,13 +39,16 @@ async fn run(config: Config) -> Result<(), CommandError> {
             return Err(CommandError::Usage(format!("--default-model: there is no model {name}")));
         }
     }
-    if !config.listen.ip().is_loopback() {
+    if matches!(config.auth, AuthConfig::Open { .. }) && !config.listen.ip().is_loopback() {
         tracing::warn!(listen = %config.listen, "anyone who can reach this address can use the server: it asks for no key");
     }
     let longest = config.shutdown.delay + config.shutdown.drain + GRACE;
     let denoiser = library.clone();
     let make_denoiser = move || Ok::<_, std::convert::Infallible>(ModelDenoiser::new(denoiser));
-    let server = Server::start(config, library.clone(), make_denoiser).await.map_err(CommandError::failed)?;
+    let server = Server::start(config, library.clone(), make_denoiser).await.map_err(|error| match error {
+        StartError::Keys(_) => CommandError::Usage(error.to_string()),
+        StartError::Listen { .. } | StartError::Engine(_) | StartError::Metrics(_) => CommandError::failed(error),
+    })?;
 
     // Before anyone hears of the address: who knows it may send a signal.
     let stop = stop_signal(longest)?;

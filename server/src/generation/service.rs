@@ -7,15 +7,21 @@ use futures::StreamExt as _;
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
-use x0_engine::{EngineHandle, JobId, Rejected};
+use x0_engine::{EngineHandle, JobId, Rejected, Snapshot};
 use x0_openapi::{Event, GenerationRecord};
 
 use super::outlet::Inboxes;
+use super::own::Own;
 use super::recorder::Recorder;
+use crate::auth::{Budget, Caller, Exceeded, Hold, Owner};
 use crate::clock::now;
 use crate::metrics::Metrics;
 use crate::store::{Created, Followed, IdempotencyKey, JobStore, NewGeneration, StoreError};
 use crate::validate::{Order, Work};
+
+/// Bounds of what a refused client is told to wait.
+const LEAST_RETRY: Duration = Duration::from_secs(1);
+const MOST_RETRY: Duration = Duration::from_secs(3600);
 
 /// Takes orders to the store and to the engine. Clones are the same.
 #[derive(Clone, Debug)]
@@ -42,6 +48,10 @@ pub struct Accepted {
 pub enum Refused {
     #[error("the queue is full")]
     QueueFull { retry_after: Duration },
+    #[error("as many of this key's generations wait and run as it may have ({limit})")]
+    QueueQuota { limit: u32, retry_after: Duration },
+    #[error("this key may ask for {} pixels times steps a minute, and has not so many left", .0.limit)]
+    CostQuota(Budget),
     #[error("the server is shutting down")]
     ShuttingDown,
     #[error("the engine is not running")]
@@ -59,32 +69,47 @@ impl Generations {
         Self { store, engine, inboxes, metrics, encoders, recorders: TaskTracker::new() }
     }
 
-    pub fn store(&self) -> &dyn JobStore {
+    /// What a caller can reach of it.
+    pub fn of<'a>(&'a self, caller: &'a Caller) -> Own<'a> {
+        Own::new(self, caller)
+    }
+
+    pub(super) fn store(&self) -> &dyn JobStore {
         &*self.store
     }
 
-    /// Accepts an order: it is remembered, the engine has it, and it will reach exactly one terminal state.
-    pub async fn accept(&self, order: Order, key: Option<IdempotencyKey>) -> Result<Accepted, Refused> {
+    pub(super) async fn accept(
+        &self,
+        caller: Caller,
+        order: Order,
+        key: Option<IdempotencyKey>,
+    ) -> Result<Accepted, Refused> {
         // On a task of its own: a client that goes away in the middle must not leave a generation that nobody works on.
         let this = self.clone();
-        let accepting = tokio::spawn(async move { this.accept_whole(order, key).await });
+        let accepting = tokio::spawn(async move { this.accept_whole(caller, order, key).await });
         accepting.await.unwrap_or(Err(Refused::EngineGone))
     }
 
-    async fn accept_whole(&self, order: Order, key: Option<IdempotencyKey>) -> Result<Accepted, Refused> {
+    async fn accept_whole(
+        &self,
+        caller: Caller,
+        order: Order,
+        key: Option<IdempotencyKey>,
+    ) -> Result<Accepted, Refused> {
+        let owner = caller.owner();
         let id = Uuid::now_v7();
         let mut record = order.record(id, now());
         let ahead = self.engine.snapshot();
         record.position = u32::try_from(ahead.queued + ahead.running).ok();
-        match self.store.create(NewGeneration { record: record.clone(), key }).await? {
+        match self.store.create(NewGeneration { record: record.clone(), owner, key }).await? {
             Created::New => {}
             Created::Replayed(earlier) => {
-                let record = self.store.get(earlier).await?.ok_or(Refused::KeyMismatch)?;
+                let record = self.store.get(owner, earlier).await?.ok_or(Refused::KeyMismatch)?;
                 return Ok(Accepted { record, replayed: true });
             }
             Created::Mismatch => return Err(Refused::KeyMismatch),
         }
-        if let Err(refused) = self.submit(id, &order) {
+        if let Err(refused) = self.submit(id, &caller, &order, ahead) {
             self.store.discard(id).await?;
             return Err(refused);
         }
@@ -93,9 +118,10 @@ impl Generations {
     }
 
     /// Hands a remembered generation to the engine, with someone who writes down what becomes of it.
-    fn submit(&self, id: Uuid, order: &Order) -> Result<(), Refused> {
+    fn submit(&self, id: Uuid, caller: &Caller, order: &Order, ahead: Snapshot) -> Result<(), Refused> {
         let now = Instant::now();
-        let job = order.job(id, now);
+        let place = self.place(caller, order, ahead)?;
+        let job = order.job(id, caller.owner().tenant(), now);
         let inbox = self.inboxes.open(job.id, job.images.get()).ok_or(Refused::EngineGone)?;
         if let Err(rejected) = self.engine.submit(job) {
             self.inboxes.close(JobId(id.as_u128()));
@@ -115,19 +141,38 @@ impl Generations {
             accepted: now,
             queued: false,
         };
-        self.recorders.spawn(recorder.run(inbox));
+        self.recorders.spawn(async move {
+            recorder.run(inbox).await;
+            drop(place);
+        });
         Ok(())
     }
 
+    /// Takes what the order costs from what its caller may use.
+    fn place(&self, caller: &Caller, order: &Order, ahead: Snapshot) -> Result<Option<Hold>, Refused> {
+        let Some(allowance) = caller.allowance() else { return Ok(None) };
+        // Nothing is paid for what the engine is about to refuse.
+        let retry_after = ahead.expected.clamp(LEAST_RETRY, MOST_RETRY);
+        if ahead.queued + ahead.running >= ahead.max_jobs {
+            return Err(Refused::QueueFull { retry_after });
+        }
+        allowance.job(order.pixel_steps()).map(Some).map_err(|exceeded| match exceeded {
+            Exceeded::Jobs(limit) => Refused::QueueQuota { limit, retry_after },
+            Exceeded::PixelSteps(budget) => Refused::CostQuota(budget),
+        })
+    }
+
     /// Asks for the end of a generation; it comes with the next step.
-    pub fn cancel(&self, id: Uuid) {
+    pub(super) fn cancel(&self, id: Uuid) {
         self.engine.cancel(JobId(id.as_u128()));
     }
 
     /// Waits for the end of a generation and gives its record; `None` if it is not known. The record is the fold of the events that
     /// the stream shows.
-    pub async fn ended(&self, id: Uuid) -> Result<Option<GenerationRecord>, StoreError> {
-        let Some(Followed::Stream(mut deliveries)) = self.store.follow(id, None).await? else { return Ok(None) };
+    pub(super) async fn ended(&self, owner: Owner, id: Uuid) -> Result<Option<GenerationRecord>, StoreError> {
+        let Some(Followed::Stream(mut deliveries)) = self.store.follow(owner, id, None).await? else {
+            return Ok(None);
+        };
         while let Some(delivery) = deliveries.next().await {
             match &*delivery.event {
                 Event::Succeeded(record) | Event::Failed(record) | Event::Cancelled(record) => {
@@ -142,7 +187,7 @@ impl Generations {
                 | Event::Shutdown(_) => {}
             }
         }
-        self.store.get(id).await
+        self.store.get(owner, id).await
     }
 
     /// Waits until everything that the engine told of was written down. No order may be accepted any more.

@@ -7,6 +7,7 @@ use axum::http::{HeaderName, StatusCode};
 use axum::response::{IntoResponse, Response};
 use x0_openapi::{ErrorCode, FieldError, GenerationError, Problem};
 
+use crate::auth::Budget;
 use crate::store::StoreError;
 
 /// An answer that says what went wrong. [`super::layers::problem`] writes it in the [`Dialect`](super::dialect::Dialect) of its surface.
@@ -90,6 +91,14 @@ impl ApiError {
         self.with_header(header::RETRY_AFTER, seconds.clamp(1, 3600).into())
     }
 
+    /// Too much was asked for: says how much there is, how much is left, and when it is worth trying again. `unit` names what is counted.
+    /// What would never be granted is not a matter of time, and so another error.
+    pub fn over_budget(code: ErrorCode, detail: impl Into<String>, unit: &'static str, budget: Budget) -> Self {
+        let Some(retry) = budget.retry else { return Self::new(ErrorCode::CostTooHigh, detail) };
+        let headers = budget_headers(unit, &budget).into_iter();
+        headers.fold(Self::new(code, detail), |error, (name, value)| error.with_header(name, value)).retry_after(retry)
+    }
+
     pub fn status(&self) -> StatusCode {
         // Several wrong fields: what cannot be read at all weighs more than what is not allowed.
         let statuses = self.errors.iter().map(|error| status(error.code));
@@ -132,6 +141,19 @@ impl From<GenerationError> for ApiError {
     }
 }
 
+/// The headers that say how much of something is left, as most clients know them: draft-ietf-httpapi-ratelimit-headers-05, and of later
+/// drafts the policy, which names what is counted.
+pub fn budget_headers(unit: &'static str, budget: &Budget) -> [(HeaderName, HeaderValue); 4] {
+    let reset = budget.reset.as_secs() + u64::from(budget.reset.subsec_nanos() > 0);
+    let policy = HeaderValue::try_from(format!("\"{unit}\";q={};w=60", budget.limit));
+    [
+        (HeaderName::from_static("ratelimit-policy"), policy.unwrap_or(HeaderValue::from_static(""))),
+        (HeaderName::from_static("ratelimit-limit"), budget.limit.into()),
+        (HeaderName::from_static("ratelimit-remaining"), budget.remaining.into()),
+        (HeaderName::from_static("ratelimit-reset"), reset.into()),
+    ]
+}
+
 /// At most 200 characters of it.
 fn shortened(text: String) -> String {
     match text.char_indices().nth(200) {
@@ -150,12 +172,13 @@ fn status(code: ErrorCode) -> StatusCode {
         | E::UnknownParameter
         | E::InvalidMultipart
         | E::InvalidIdempotencyKey => StatusCode::BAD_REQUEST,
-        E::CrossOrigin => StatusCode::FORBIDDEN,
-        E::NotFound | E::JobNotFound | E::ImageNotFound | E::ModelNotFound => StatusCode::NOT_FOUND,
+        E::Unauthorized => StatusCode::UNAUTHORIZED,
+        E::CrossOrigin | E::Forbidden => StatusCode::FORBIDDEN,
+        E::NotFound | E::JobNotFound | E::ImageNotFound | E::ModelNotFound | E::KeyNotFound => StatusCode::NOT_FOUND,
         E::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         E::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
         E::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
-        E::Cancelled => StatusCode::CONFLICT,
+        E::Cancelled | E::KeysReadOnly | E::ModelNotLoadable => StatusCode::CONFLICT,
         E::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         E::UriTooLong => StatusCode::URI_TOO_LONG,
         E::UnsupportedMediaType | E::UnsupportedEncoding => StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -177,7 +200,7 @@ fn status(code: ErrorCode) -> StatusCode {
         | E::CorruptImage
         | E::MaskMismatch
         | E::IdempotencyMismatch => StatusCode::UNPROCESSABLE_ENTITY,
-        E::TooManyStreams => StatusCode::TOO_MANY_REQUESTS,
+        E::TooManyStreams | E::RateLimited | E::QueueQuota | E::CostQuota => StatusCode::TOO_MANY_REQUESTS,
         E::InternalError | E::ModelError | E::NanOutput => StatusCode::INTERNAL_SERVER_ERROR,
         E::NotImplemented => StatusCode::NOT_IMPLEMENTED,
         E::OutOfMemory | E::QueueFull | E::Overloaded | E::ShuttingDown | E::EngineUnavailable => {

@@ -10,7 +10,8 @@ use x0_openapi::{ErrorCode, FieldError, GenerationRecord, GenerationRequest, OnD
 use super::error::ApiError;
 use super::sse::{self, Narrator};
 use crate::app::AppState;
-use crate::generation::{Accepted, CancelOnDrop, Refused};
+use crate::auth::Caller;
+use crate::generation::{Accepted, CancelOnDrop, Own, Refused};
 use crate::shutdown::Stage;
 use crate::store::{IdempotencyKey, StoredImage};
 use crate::validate::{Answer, Order};
@@ -35,6 +36,7 @@ pub fn open(app: &AppState) -> Result<(), ApiError> {
 #[derive(Debug)]
 pub struct Making {
     app: AppState,
+    caller: Caller,
     record: GenerationRecord,
     replayed: bool,
     cancel: CancelOnDrop,
@@ -51,33 +53,40 @@ impl Making {
     /// Checks a request, on the blocking pool, and gets it accepted.
     pub async fn begin(
         app: &AppState,
+        caller: &Caller,
         asked: Asked,
         answer: Answer,
         key: Option<IdempotencyKey>,
     ) -> Result<Self, ApiError> {
-        Self::begin_order(app, order(app, asked, answer).await?, key).await
+        Self::begin_order(app, caller, order(app, asked, answer).await?, key).await
     }
 
     /// Checks one request, and gets it accepted as several generations of `size` images each. If one of them is refused, so are all.
     pub async fn begin_in_parts(
         app: &AppState,
+        caller: &Caller,
         asked: Asked,
         answer: Answer,
         size: u32,
     ) -> Result<Vec<Self>, ApiError> {
         let mut parts = Vec::new();
         for part in order(app, asked, answer).await?.split(size) {
-            parts.push(Self::begin_order(app, part, None).await?);
+            parts.push(Self::begin_order(app, caller, part, None).await?);
         }
         Ok(parts)
     }
 
-    async fn begin_order(app: &AppState, order: Order, key: Option<IdempotencyKey>) -> Result<Self, ApiError> {
+    async fn begin_order(
+        app: &AppState,
+        caller: &Caller,
+        order: Order,
+        key: Option<IdempotencyKey>,
+    ) -> Result<Self, ApiError> {
         let cancels = order.resolved().on_disconnect == OnDisconnect::Cancel;
-        let Accepted { record, replayed } =
-            app.generations.accept(order, key).await.map_err(|reason| refused(app, reason))?;
-        let cancel = CancelOnDrop::new(&app.generations, record.id, cancels && !replayed);
-        Ok(Self { app: app.clone(), record, replayed, cancel })
+        let own = app.generations.of(caller);
+        let Accepted { record, replayed } = own.accept(order, key).await.map_err(|reason| refused(app, reason))?;
+        let cancel = own.cancel_on_drop(record.id, cancels && !replayed);
+        Ok(Self { app: app.clone(), caller: caller.clone(), record, replayed, cancel })
     }
 
     /// The record as it was when the generation was accepted, or when an equal request found it again.
@@ -108,8 +117,9 @@ impl Making {
 
     /// Waits for the end, and leaves: the record of a generation that has ended, or `None` if it has not by then.
     pub async fn ended(mut self, wait: Duration) -> Result<Option<GenerationRecord>, ApiError> {
+        let own = self.app.generations.of(&self.caller);
         let ended = tokio::select! {
-            ended = self.app.generations.ended(self.record.id) => ended?,
+            ended = own.ended(self.record.id) => ended?,
             () = tokio::time::sleep(wait) => None,
             () = self.app.lifecycle.reached(Stage::Closing) => None,
         };
@@ -119,7 +129,7 @@ impl Making {
 
     /// Waits for the pictures, however many there are. That it failed, was cancelled or takes longer is an error.
     pub async fn made(self, wait: Duration) -> Result<Made, ApiError> {
-        let app = self.app.clone();
+        let (app, caller) = (self.app.clone(), self.caller.clone());
         let location = location(&self.record)?;
         let Some(record) = self.ended(wait).await? else {
             let detail = "the picture is not finished yet; ask for its record later";
@@ -133,7 +143,7 @@ impl Making {
         }
         let mut images = Vec::with_capacity(record.images.len());
         for image in &record.images {
-            let image = app.generations.store().image(record.id, image.index).await?;
+            let image = app.generations.of(&caller).image(record.id, image.index).await?;
             images.push(image.ok_or_else(ApiError::job_not_found)?);
         }
         Ok(Made { record, images })
@@ -141,7 +151,7 @@ impl Making {
 
     /// Answers with what happens, as it happens, in the words of `narrator`.
     pub async fn told(self, narrator: impl Narrator) -> Result<Response, ApiError> {
-        sse::stream(&self.app, self.record.id, None, self.cancel, narrator).await
+        sse::stream((&self.app, &self.caller), self.record.id, None, self.cancel, narrator).await
     }
 }
 
@@ -149,11 +159,13 @@ impl Making {
 const CANCEL_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Cancels a generation: its record when that has taken effect, or as it is when the step takes long.
-pub async fn cancel(app: &AppState, id: Uuid) -> Result<GenerationRecord, ApiError> {
-    app.generations.cancel(id);
-    let record = match tokio::time::timeout(CANCEL_PATIENCE, app.generations.ended(id)).await {
+pub async fn cancel(own: Own<'_>, id: Uuid) -> Result<GenerationRecord, ApiError> {
+    if !own.cancel(id).await? {
+        return Err(ApiError::job_not_found());
+    }
+    let record = match tokio::time::timeout(CANCEL_PATIENCE, own.ended(id)).await {
         Ok(ended) => ended?,
-        Err(_) => app.generations.store().get(id).await?,
+        Err(_) => own.get(id).await?,
     };
     record.ok_or_else(ApiError::job_not_found)
 }
@@ -178,6 +190,10 @@ fn refused(app: &AppState, reason: Refused) -> ApiError {
     let detail = reason.to_string();
     let error = match reason {
         Refused::QueueFull { retry_after } => ApiError::new(ErrorCode::QueueFull, detail).retry_after(retry_after),
+        Refused::QueueQuota { retry_after, .. } => {
+            ApiError::new(ErrorCode::QueueQuota, detail).retry_after(retry_after)
+        }
+        Refused::CostQuota(budget) => ApiError::over_budget(ErrorCode::CostQuota, detail, "pixel-steps", budget),
         Refused::ShuttingDown => ApiError::new(ErrorCode::ShuttingDown, detail)
             .retry_after(Duration::from_secs(1))
             .with_header(header::CONNECTION, HeaderValue::from_static("close")),

@@ -17,4 +17,5 @@ pub mod replicate;
 pub mod router;
 pub mod routes;
 pub mod sdapi;
+mod security;
 pub mod sse;

@@ -3,6 +3,7 @@
 use axum::Router;
 use axum::http::header::{self, HeaderValue};
 use axum::middleware::{from_fn, from_fn_with_state};
+use tower::util::option_layer;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
 use utoipa::OpenApi as _;
@@ -19,25 +20,29 @@ use super::replicate::{
     cancel_prediction, create_prediction, get_prediction, list_predictions, model_routes, upload_file,
 };
 use super::routes::{
-    cancel_generation, create_generation, docs, generation_events, generation_image, get_generation, health,
-    list_generations, metrics, models, page, picture_settings, samplers,
+    admin_keys, admin_models, cancel_generation, create_generation, docs, generation_events, generation_image,
+    get_generation, health, list_generations, metrics, models, page, picture_settings, samplers,
 };
 use super::sdapi::{generate, interrupt, lists, options, png_info, progress, system};
+use super::security;
 use crate::app::AppState;
 
 /// The whole service.
 pub fn router(app: AppState) -> Router {
-    let (api, document) = api().split_for_parts();
-    api.merge(docs::router(&document))
+    let (api, _) = api().split_for_parts();
+    api.merge(docs::router(&document()))
         .merge(page::router())
         .fallback(|| async { ApiError::new(ErrorCode::NotFound, "no such route; GET /docs lists all") })
-        .layer(from_fn(layers::same_origin))
+        .layer(from_fn(layers::rate_limit))
+        .layer(from_fn_with_state(app.clone(), layers::authenticate))
+        .layer(from_fn_with_state(app.origins.clone(), layers::known_origin))
         .layer(from_fn(layers::short_uri))
         .layer(CatchPanicLayer::custom(layers::panicked))
         .layer(SetResponseHeaderLayer::if_not_present(
             header::X_CONTENT_TYPE_OPTIONS,
             HeaderValue::from_static("nosniff"),
         ))
+        .layer(option_layer(app.origins.cors()))
         .layer(from_fn(layers::problem))
         .layer(from_fn_with_state(app.metrics.clone(), layers::access_log))
         .layer(from_fn(layers::request_id))
@@ -46,7 +51,9 @@ pub fn router(app: AppState) -> Router {
 
 /// The OpenAPI document: every route that is registered below is in it.
 pub fn document() -> OpenApi {
-    api().split_for_parts().1
+    let mut document = api().split_for_parts().1;
+    security::describe(&mut document);
+    document
 }
 
 fn api() -> OpenApiRouter<AppState> {
@@ -95,6 +102,10 @@ fn api() -> OpenApiRouter<AppState> {
         .routes(routes!(lists::cmd_flags))
         .routes(routes!(system::memory))
         .routes(routes!(system::refresh_checkpoints))
+        .routes(routes!(admin_models::load_model))
+        .routes(routes!(admin_models::unload_model))
+        .routes(routes!(admin_keys::list_keys))
+        .routes(routes!(admin_keys::revoke_key))
         .routes(routes!(health::livez))
         .routes(routes!(health::readyz))
         .routes(routes!(metrics::metrics))

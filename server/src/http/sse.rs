@@ -14,6 +14,7 @@ use x0_openapi::{ErrorCode, Event, ShutdownEvent};
 
 use super::error::ApiError;
 use crate::app::AppState;
+use crate::auth::{Allowance, Caller, Hold};
 use crate::generation::{CancelOnDrop, EventId};
 use crate::metrics::{Held, HeldGauge, Metrics};
 use crate::shutdown::{Lifecycle, Stage};
@@ -23,6 +24,8 @@ use crate::store::{Delivery, Followed};
 const RETRY: Duration = Duration::from_secs(2);
 /// The same, when the server stops.
 const RETRY_AFTER_SHUTDOWN: Duration = Duration::from_secs(1);
+/// When it may be worth asking for a stream again: some other one has to end.
+const RETRY_TOO_MANY: Duration = Duration::from_secs(5);
 /// A comment is sent when nothing else was for so long, so that both ends notice when the other is gone.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
@@ -37,7 +40,7 @@ pub trait Narrator: Send + 'static {
 
 /// Answers with the stream of a generation, from the fact `after` on. `cancel` is dropped when the client goes away.
 pub async fn stream(
-    app: &AppState,
+    (app, caller): (&AppState, &Caller),
     id: Uuid,
     after: Option<EventId>,
     cancel: CancelOnDrop,
@@ -45,11 +48,13 @@ pub async fn stream(
 ) -> Result<Response, ApiError> {
     let permit = app.streams.clone().try_acquire_owned().map_err(|error| match error {
         TryAcquireError::NoPermits | TryAcquireError::Closed => {
-            let detail = "as many event streams are open as this server allows";
-            ApiError::new(ErrorCode::TooManyStreams, detail).retry_after(Duration::from_secs(5))
+            too_many("as many event streams are open as this server allows")
         }
     })?;
-    let followed = app.generations.store().follow(id, after).await?.ok_or_else(ApiError::job_not_found)?;
+    let share = caller.allowance().map(Allowance::stream).transpose();
+    let share = share
+        .map_err(|limit| too_many(&format!("as many of this key's event streams are open as it may have ({limit})")))?;
+    let followed = app.generations.of(caller).follow(id, after).await?.ok_or_else(ApiError::job_not_found)?;
     let Followed::Stream(deliveries) = followed else { return Ok(StatusCode::NO_CONTENT.into_response()) };
     let stream = EventStream {
         narrator,
@@ -57,7 +62,7 @@ pub async fn stream(
         cancel,
         lifecycle: app.lifecycle.clone(),
         metrics: app.metrics.clone(),
-        _permit: permit,
+        _share: (permit, share),
         _held: app.metrics.hold(HeldGauge::Stream),
     };
     let headers = [
@@ -69,6 +74,10 @@ pub async fn stream(
     Ok((headers, events).into_response())
 }
 
+fn too_many(detail: &str) -> ApiError {
+    ApiError::new(ErrorCode::TooManyStreams, detail).retry_after(RETRY_TOO_MANY)
+}
+
 /// An open stream, and what it holds while it is open.
 struct EventStream<N> {
     narrator: N,
@@ -77,8 +86,8 @@ struct EventStream<N> {
     cancel: CancelOnDrop,
     lifecycle: Lifecycle,
     metrics: Metrics,
-    /// This stream's share of the streams that may be open.
-    _permit: OwnedSemaphorePermit,
+    /// This stream's share of the streams that may be open: the server's, and its caller's.
+    _share: (OwnedSemaphorePermit, Option<Hold>),
     _held: Held,
 }
 

@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use x0_openapi::{Event, GenerationRecord};
 
 use super::{Delivery, StoredImage};
+use crate::auth::Owner;
 use crate::generation::{EventId, Fact, Fold, Glimpse};
 
 /// How many glimpses are kept for those who are slow to read.
@@ -24,6 +25,7 @@ const PREVIEW_BYTES: usize = 4 << 20;
 /// are missed. So a slow reader costs neither memory nor the writer's time.
 #[derive(Debug)]
 pub(super) struct Journal {
+    owner: Owner,
     state: Mutex<State>,
     /// Ticks whenever there is more to read.
     changed: watch::Sender<()>,
@@ -70,11 +72,15 @@ impl Entry {
 }
 
 impl Journal {
-    pub(super) fn new(record: GenerationRecord, total: Arc<AtomicU64>) -> Self {
+    pub(super) fn new(record: GenerationRecord, owner: Owner, total: Arc<AtomicU64>) -> Self {
         let files = vec![None; record.request.n as usize];
         let state =
             State { fold: Fold::new(record), files, facts: Vec::new(), glimpses: VecDeque::new(), next: 0, bytes: 0 };
-        Self { state: Mutex::new(state), changed: watch::Sender::new(()), total }
+        Self { owner, state: Mutex::new(state), changed: watch::Sender::new(()), total }
+    }
+
+    pub(super) fn owner(&self) -> Owner {
+        self.owner
     }
 
     pub(super) fn record(&self) -> GenerationRecord {

@@ -12,6 +12,7 @@ use x0_openapi::{GenerationList, GenerationRecord};
 
 use super::journal::Journal;
 use super::{Created, Followed, IdempotencyKey, JobStore, NewGeneration, Page, StoreError, StoredImage};
+use crate::auth::Owner;
 use crate::clock::now;
 use crate::generation::{EventId, Fact, Glimpse};
 
@@ -40,7 +41,7 @@ struct Index {
     /// Their ids are UUIDs of version 7, so they are sorted by age.
     journals: BTreeMap<Uuid, Arc<Journal>>,
     /// Forgotten with their generation.
-    keys: HashMap<String, (u64, Uuid)>,
+    keys: HashMap<(Owner, String), (u64, Uuid)>,
 }
 
 impl MemoryStore {
@@ -57,6 +58,10 @@ impl MemoryStore {
         self.lock().journals.get(&id).cloned()
     }
 
+    fn journal_of(&self, owner: Owner, id: Uuid) -> Option<Arc<Journal>> {
+        self.journal(id).filter(|journal| journal.owner() == owner)
+    }
+
     /// Forgets the oldest generations that have ended, until the rest is within the bounds. `kept` stays in any case.
     fn forget(&self, index: &mut Index, kept: Uuid, now: Timestamp) {
         let ended: Vec<(Uuid, Timestamp)> = index
@@ -71,7 +76,7 @@ impl MemoryStore {
             let large = self.bytes.load(Ordering::Relaxed) > self.options.bytes;
             if old || many || large {
                 index.journals.remove(&id);
-                index.keys.retain(|_, (_, owner)| *owner != id);
+                index.keys.retain(|_, (_, earlier)| *earlier != id);
             }
         }
     }
@@ -84,13 +89,14 @@ impl JobStore for MemoryStore {
         let now = now();
         let mut index = self.lock();
         if let Some(IdempotencyKey { key, fingerprint }) = new.key {
+            let key = (new.owner, key);
             match index.keys.get(&key) {
-                Some((known, owner)) if *known == fingerprint => return Ok(Created::Replayed(*owner)),
+                Some((known, earlier)) if *known == fingerprint => return Ok(Created::Replayed(*earlier)),
                 Some(_) => return Ok(Created::Mismatch),
                 None => index.keys.insert(key, (fingerprint, id)),
             };
         }
-        index.journals.insert(id, Arc::new(Journal::new(new.record, self.bytes.clone())));
+        index.journals.insert(id, Arc::new(Journal::new(new.record, new.owner, self.bytes.clone())));
         self.forget(&mut index, id, now);
         Ok(Created::New)
     }
@@ -98,7 +104,7 @@ impl JobStore for MemoryStore {
     async fn discard(&self, id: Uuid) -> Result<(), StoreError> {
         let mut index = self.lock();
         index.journals.remove(&id);
-        index.keys.retain(|_, (_, owner)| *owner != id);
+        index.keys.retain(|_, (_, earlier)| *earlier != id);
         Ok(())
     }
 
@@ -119,15 +125,15 @@ impl JobStore for MemoryStore {
         }
     }
 
-    async fn get(&self, id: Uuid) -> Result<Option<GenerationRecord>, StoreError> {
-        Ok(self.journal(id).map(|journal| journal.record()))
+    async fn get(&self, owner: Owner, id: Uuid) -> Result<Option<GenerationRecord>, StoreError> {
+        Ok(self.journal_of(owner, id).map(|journal| journal.record()))
     }
 
-    async fn image(&self, id: Uuid, index: u32) -> Result<Option<StoredImage>, StoreError> {
-        Ok(self.journal(id).and_then(|journal| journal.image(index)))
+    async fn image(&self, owner: Owner, id: Uuid, index: u32) -> Result<Option<StoredImage>, StoreError> {
+        Ok(self.journal_of(owner, id).and_then(|journal| journal.image(index)))
     }
 
-    async fn list(&self, page: Page) -> Result<GenerationList, StoreError> {
+    async fn list(&self, owner: Owner, page: Page) -> Result<GenerationList, StoreError> {
         let mut journals: Vec<_> = match page.after {
             Some(after) => self.lock().journals.range(..after).map(|(_, journal)| journal.clone()).collect(),
             None => self.lock().journals.values().cloned().collect(),
@@ -135,6 +141,7 @@ impl JobStore for MemoryStore {
         journals.reverse();
         let mut data: Vec<_> = journals
             .iter()
+            .filter(|journal| journal.owner() == owner)
             .map(|journal| journal.record())
             .filter(|record| page.state.is_none_or(|state| record.state == state))
             .take(page.limit + 1)
@@ -144,8 +151,8 @@ impl JobStore for MemoryStore {
         Ok(GenerationList { object: "list".to_owned(), data, has_more })
     }
 
-    async fn follow(&self, id: Uuid, after: Option<EventId>) -> Result<Option<Followed>, StoreError> {
-        Ok(self.journal(id).map(|journal| {
+    async fn follow(&self, owner: Owner, id: Uuid, after: Option<EventId>) -> Result<Option<Followed>, StoreError> {
+        Ok(self.journal_of(owner, id).map(|journal| {
             if after.is_some() && journal.ends_with(after) {
                 Followed::Ended
             } else {

@@ -12,6 +12,7 @@ use futures::stream::BoxStream;
 use uuid::Uuid;
 use x0_openapi::{Event, GenerationList, GenerationRecord, ImageFormat, State};
 
+use crate::auth::Owner;
 use crate::generation::{EventId, Fact, Glimpse};
 
 pub use memory::{MemoryStore, MemoryStoreOptions};
@@ -19,7 +20,8 @@ pub use memory::{MemoryStore, MemoryStoreOptions};
 /// Remembers generations and what happened to them.
 ///
 /// After [`create`](JobStore::create) has returned, a generation is remembered at least until it has ended. Facts are
-/// appended by one writer a generation, in order; whoever follows sees them in that order, none twice.
+/// appended by one writer a generation, in order; whoever follows sees them in that order, none twice. For who is not its owner, a
+/// generation is not there.
 #[async_trait]
 pub trait JobStore: fmt::Debug + Send + Sync + 'static {
     /// Remembers a new generation, or finds the one that was made with the same idempotency key.
@@ -34,17 +36,17 @@ pub trait JobStore: fmt::Debug + Send + Sync + 'static {
     /// Shows a glimpse to those who follow, as far as that is possible at once.
     fn show(&self, id: Uuid, glimpse: Glimpse);
 
-    async fn get(&self, id: Uuid) -> Result<Option<GenerationRecord>, StoreError>;
+    async fn get(&self, owner: Owner, id: Uuid) -> Result<Option<GenerationRecord>, StoreError>;
 
     /// A finished image's file.
-    async fn image(&self, id: Uuid, index: u32) -> Result<Option<StoredImage>, StoreError>;
+    async fn image(&self, owner: Owner, id: Uuid, index: u32) -> Result<Option<StoredImage>, StoreError>;
 
-    /// Generations, newest first.
-    async fn list(&self, page: Page) -> Result<GenerationList, StoreError>;
+    /// The owner's generations, newest first.
+    async fn list(&self, owner: Owner, page: Page) -> Result<GenerationList, StoreError>;
 
     /// What happened after the fact `after`, and what happens from now on; from the beginning without `after`, or when it
     /// names no fact of this generation.
-    async fn follow(&self, id: Uuid, after: Option<EventId>) -> Result<Option<Followed>, StoreError>;
+    async fn follow(&self, owner: Owner, id: Uuid, after: Option<EventId>) -> Result<Option<Followed>, StoreError>;
 }
 
 /// A generation before it is remembered.
@@ -52,10 +54,11 @@ pub trait JobStore: fmt::Debug + Send + Sync + 'static {
 pub struct NewGeneration {
     /// In the state `queued`.
     pub record: GenerationRecord,
+    pub owner: Owner,
     pub key: Option<IdempotencyKey>,
 }
 
-/// Which request this is, in the client's words: a repeated request finds the generation of the first.
+/// Which of its owner's requests this is, in the client's words: a repeated request finds the generation of the first.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IdempotencyKey {
     pub key: String,

@@ -53,6 +53,10 @@ impl Validator {
         Self { catalog, default_models, limits }
     }
 
+    pub fn catalog_handle(&self) -> Arc<dyn Catalog> {
+        self.catalog.clone()
+    }
+
     pub fn catalog(&self) -> &dyn Catalog {
         &*self.catalog
     }

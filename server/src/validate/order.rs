@@ -109,8 +109,21 @@ impl Order {
         }
     }
 
+    /// What it costs: images times pixels times model calls. A second pass has as many times more pixels as its tensor has more cells.
+    pub fn pixel_steps(&self) -> u64 {
+        let ResolvedRequest { n, width, height, .. } = &self.resolved;
+        let cells = |height: u32, width: u32| u64::from(height) * u64::from(width);
+        let first = cells(self.cost.tensor_height, self.cost.tensor_width).max(1);
+        let second = self
+            .cost
+            .second_pass
+            .map_or(0, |second| cells(second.tensor_height, second.tensor_width) * u64::from(second.calls));
+        let all_cells = first * u64::from(self.cost.calls) + second;
+        u64::from(*n) * (u128::from(cells(*height, *width)) * u128::from(all_cells) / u128::from(first)) as u64
+    }
+
     /// The same for the engine.
-    pub fn job(&self, id: Uuid, now: Instant) -> Job<Work> {
+    pub fn job(&self, id: Uuid, tenant: Tenant, now: Instant) -> Job<Work> {
         let Cost { calls, rows, tensor_height: height, tensor_width: width, context, second_pass } = self.cost;
         let model = &self.work.model;
         let key = |height, width| BatchKey { model: model.clone(), height, width, context };
@@ -121,7 +134,7 @@ impl Order {
         Job {
             id: JobId(id.as_u128()),
             key: key(height, width),
-            tenant: Tenant(0),
+            tenant,
             priority: match self.resolved.priority {
                 Priority::Low => x0_engine::Priority::Low,
                 Priority::Normal => x0_engine::Priority::Normal,

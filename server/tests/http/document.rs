@@ -38,6 +38,7 @@ fn the_document_has_every_route_and_every_reference_leads_somewhere() {
         .flat_map(|(path, item)| item.as_object().unwrap().keys().map(move |method| format!("{method} {path}")))
         .collect();
     let expected = [
+        "delete /v1/admin/keys/{id}",
         "delete /v1/generations/{id}",
         "get /internal/pending-tasks",
         "get /livez",
@@ -60,6 +61,7 @@ fn the_document_has_every_route_and_every_reference_leads_somewhere() {
         "get /sdapi/v1/sd-models",
         "get /sdapi/v1/sd-vae",
         "get /sdapi/v1/upscalers",
+        "get /v1/admin/keys",
         "get /v1/generations",
         "get /v1/generations/{id}",
         "get /v1/generations/{id}/events",
@@ -81,6 +83,8 @@ fn the_document_has_every_route_and_every_reference_leads_somewhere() {
         "post /sdapi/v1/refresh-checkpoints",
         "post /sdapi/v1/skip",
         "post /sdapi/v1/txt2img",
+        "post /v1/admin/models/{id}/load",
+        "post /v1/admin/models/{id}/unload",
         "post /v1/files",
         "post /v1/generations",
         "post /v1/images/edits",

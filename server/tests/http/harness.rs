@@ -1,8 +1,9 @@
 //! A server for a test, and a client for it.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::convert::Infallible;
-use std::sync::Arc;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -20,11 +21,16 @@ use x0_model::sampler::{SamplerKind, SamplerSpec};
 use x0_model::{
     Channels, Conditioning, Cost, Defaults, ModelInfo, ModelKind, Picture, Request, RequestError, SecondPass, SizeRule,
 };
-use x0_openapi::PreviewDecoder;
+use x0_openapi::{KeyLimits, Named as _, PreviewDecoder, Scope};
+use x0_server::auth::{Key, KeyFile, Limits};
 use x0_server::catalog::Catalog;
-use x0_server::config::{Config, ServeArgs};
+use x0_server::config::{AuthConfig, Config, ServeArgs};
 use x0_server::server::Server;
 use x0_server::validate::Work;
+
+/// Keys without limits.
+pub(crate) const NO_LIMITS: Limits =
+    Limits { requests_per_minute: None, pixel_steps_per_minute: None, queue_size: None, streams: None };
 
 /// A test that waits longer waits for something that will not come.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -36,6 +42,50 @@ pub(crate) struct TestServer {
     pub(crate) client: reqwest::Client,
     stop: Option<oneshot::Sender<()>>,
     running: Option<JoinHandle<()>>,
+}
+
+/// A key file of a test's own.
+pub(crate) struct Keys {
+    folder: tempfile::TempDir,
+}
+
+impl Keys {
+    /// No keys.
+    pub(crate) fn new() -> Self {
+        let keys = Self { folder: tempfile::tempdir().unwrap() };
+        std::fs::write(keys.path(), r#"{"keys": []}"#).unwrap();
+        keys
+    }
+
+    fn path(&self) -> PathBuf {
+        self.folder.path().join("keys.json")
+    }
+
+    /// Adds a key of these scopes, separated by commas.
+    pub(crate) fn add(&self, name: &str, scopes: &str) -> String {
+        let scopes: Vec<Scope> = scopes.split(',').map(|scope| Scope::from_name(scope).unwrap()).collect();
+        let (key, token) = Key::random(name, &scopes, KeyLimits::default()).unwrap();
+        KeyFile::change(&self.path(), |file| file.keys.push(key)).unwrap();
+        token.reveal().to_owned()
+    }
+
+    /// Leaves a file that is none.
+    pub(crate) fn break_file(&self) {
+        std::fs::write(self.path(), "{").unwrap();
+    }
+
+    /// A server that asks for these keys, with its gate open.
+    pub(crate) async fn server(&self, limits: Limits) -> TestServer {
+        self.server_with(limits, |_| {}).await
+    }
+
+    pub(crate) async fn server_with(&self, limits: Limits, configure: impl FnOnce(&mut Config)) -> TestServer {
+        TestServer::start_with(|config| {
+            config.auth = AuthConfig::Keys { file: self.path(), limits };
+            configure(config);
+        })
+        .await
+    }
 }
 
 #[derive(Parser)]
@@ -165,12 +215,27 @@ impl TestServer {
 
     /// Asks for `/metrics` again and again until `line` is one of its lines.
     pub(crate) async fn metric(&self, line: &str) {
+        self.metric_as("", line).await;
+    }
+
+    /// [`Self::metric`] with a key, which may become known only now.
+    pub(crate) async fn metric_as(&self, key: &str, line: &str) {
         within(async {
-            while !self.get("/metrics").await.text().await.unwrap().lines().any(|l| l == line) {
+            loop {
+                let answer = self.request(Method::GET, "/metrics").bearer_auth(key).send().await.unwrap();
+                if answer.text().await.unwrap().lines().any(|l| l == line) {
+                    return;
+                }
                 tokio::task::yield_now().await;
             }
         })
         .await;
+    }
+
+    /// Waits until the server knows a key.
+    pub(crate) async fn known(&self, key: &str) {
+        let models = || self.request(Method::GET, "/v1/models").bearer_auth(key).send();
+        within(async { while models().await.unwrap().status() == 401 {} }).await;
     }
 
     /// Asks for the record again and again until the generation is in this state.
@@ -294,6 +359,7 @@ pub(crate) fn base64_picture(width: u32, height: u32, value: u8) -> String {
 #[derive(Debug)]
 pub(crate) struct ToyCatalog {
     models: Vec<ModelInfo>,
+    loaded: Mutex<BTreeSet<String>>,
 }
 
 impl ToyCatalog {
@@ -309,7 +375,7 @@ impl ToyCatalog {
             ModelInfo { guidable: true, image_to_image: true, ..words },
             blobs,
         ];
-        Self { models }
+        Self { models, loaded: Mutex::new(BTreeSet::from(["toy".to_owned()])) }
     }
 }
 
@@ -372,7 +438,19 @@ impl Catalog for ToyCatalog {
     }
 
     fn is_loaded(&self, name: &str) -> bool {
-        name == "toy"
+        self.loaded.lock().unwrap().contains(name)
+    }
+
+    fn load(&self, name: &str) -> Result<(), String> {
+        if name == "blobs" {
+            return Err("/models/blobs: its weights are gone".to_owned());
+        }
+        self.loaded.lock().unwrap().insert(name.to_owned());
+        Ok(())
+    }
+
+    fn unload(&self, name: &str) {
+        self.loaded.lock().unwrap().remove(name);
     }
 }
 

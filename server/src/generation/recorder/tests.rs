@@ -5,6 +5,7 @@ use x0_engine::{Engine, EngineOptions};
 use x0_model::Channels;
 
 use super::*;
+use crate::auth::Owner;
 use crate::generation::{Inboxes, Outlet};
 use crate::samples;
 use crate::store::{MemoryStore, MemoryStoreOptions, NewGeneration};
@@ -20,7 +21,7 @@ async fn recorded(n: u32, events: Vec<Event<Picture>>) -> x0_openapi::Generation
 
     let record = samples::record(n);
     let id = record.id;
-    store.create(NewGeneration { record, key: None }).await.unwrap();
+    store.create(NewGeneration { record, owner: Owner(None), key: None }).await.unwrap();
     let recorder = Recorder {
         id,
         order: samples::order(n),
@@ -37,7 +38,7 @@ async fn recorded(n: u32, events: Vec<Event<Picture>>) -> x0_openapi::Generation
     }
     drop(sender);
     recorder.run(inbox).await;
-    let record = store.get(id).await.unwrap().unwrap();
+    let record = store.get(Owner(None), id).await.unwrap().unwrap();
     let outcome = x0_openapi::Named::name(record.state);
     let line = format!("x0_jobs_finished_total{{model=\"toy\",outcome=\"{outcome}\"}} 1");
     assert!(metrics.render().contains(&line), "{line}");

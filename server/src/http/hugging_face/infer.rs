@@ -10,6 +10,7 @@ use x0_openapi::{FieldError, HuggingFaceProblem, HuggingFaceRequest, ImageFormat
 
 use super::translate::translate;
 use crate::app::AppState;
+use crate::auth::Caller;
 use crate::http::body::{self, BodyMemory};
 use crate::http::error::ApiError;
 use crate::http::making::{self, Making};
@@ -45,6 +46,7 @@ const X_SEED: HeaderName = HeaderName::from_static("x-seed");
 )]
 pub async fn infer(
     State(app): State<AppState>,
+    caller: Caller,
     Path(model): Path<String>,
     headers: HeaderMap,
     body: Body,
@@ -54,7 +56,7 @@ pub async fn infer(
     let (request, errors, body_memory) = read(&app, &headers, body).await?;
     let (asked, words) = translate(&app.validator, model, request, errors);
     let answer = Answer { one_image: true, format, on_disconnect: OnDisconnect::Cancel };
-    let making = Making::begin(&app, asked, answer, None).await;
+    let making = Making::begin(&app, &caller, asked, answer, None).await;
     let making = making.map_err(|error| error.in_words_of(|field| words.name_of(field)))?;
     drop(body_memory);
     let headers = making.headers();

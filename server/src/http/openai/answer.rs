@@ -9,6 +9,7 @@ use x0_openapi::{ImageFormat, OnDisconnect, OpenAiImage, OpenAiImages, OpenAiRes
 use super::narrator::Narrator;
 use super::translate::Manner;
 use crate::app::AppState;
+use crate::auth::Caller;
 use crate::http::address::Address;
 use crate::http::body::BodyMemory;
 use crate::http::error::ApiError;
@@ -19,10 +20,17 @@ use crate::validate::Answer;
 /// What OpenAI calls a picture without transparent parts.
 pub(super) const BACKGROUND: &str = "opaque";
 
+/// Who asks, and where they find this server.
+#[derive(Debug)]
+pub(super) struct Client {
+    pub(super) caller: Caller,
+    pub(super) address: Address,
+}
+
 /// Makes the pictures, and answers with them or with what happens until then. `body_memory` is held until the body is not needed any more.
 pub(super) async fn answer(
     app: &AppState,
-    address: &Address,
+    Client { caller, address }: Client,
     asked: Asked,
     manner: Manner,
     key: Option<IdempotencyKey>,
@@ -31,15 +39,15 @@ pub(super) async fn answer(
     // Who gives a key will come again.
     let on_disconnect = if key.is_some() { OnDisconnect::Keep } else { OnDisconnect::Cancel };
     let answer = Answer { one_image: false, format: ImageFormat::Png, on_disconnect };
-    let making = Making::begin(app, asked, answer, key).await;
+    let making = Making::begin(app, &caller, asked, answer, key).await;
     let making = making.map_err(|error| error.in_words_of(|field| manner.name_of(field)))?;
     drop(body_memory);
     let headers = making.headers();
     let response = if manner.stream {
-        let narrator = Narrator::new(manner, making.record(), address.clone());
+        let narrator = Narrator::new(manner, making.record(), address);
         making.told(narrator).await?
     } else {
-        Json(images(making.made(app.max_wait).await?, manner, address)).into_response()
+        Json(images(making.made(app.max_wait).await?, manner, &address)).into_response()
     };
     Ok((headers, response).into_response())
 }

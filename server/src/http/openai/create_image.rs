@@ -9,6 +9,7 @@ use x0_openapi::{OpenAiEvent, OpenAiImageRequest, OpenAiImages, OpenAiProblem};
 use super::answer;
 use super::translate::{Subject, translate};
 use crate::app::AppState;
+use crate::auth::Caller;
 use crate::http::address::Address;
 use crate::http::error::ApiError;
 use crate::http::idempotency::GivenKey;
@@ -39,6 +40,7 @@ use crate::http::making;
 )]
 pub async fn create_image(
     State(app): State<AppState>,
+    caller: Caller,
     address: Address,
     headers: HeaderMap,
     body: Body,
@@ -49,5 +51,5 @@ pub async fn create_image(
     let key = key.map(|key| key.of(&json));
     let (request, errors) = OpenAiImageRequest::read(json).map_err(|error| making::invalid(&app, vec![error]))?;
     let (asked, manner) = translate(&app.validator, Subject::Generation, request, errors);
-    answer::answer(&app, &address, asked, manner, key, body_memory).await
+    answer::answer(&app, answer::Client { caller, address }, asked, manner, key, body_memory).await
 }

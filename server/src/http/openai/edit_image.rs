@@ -12,6 +12,7 @@ use x0_openapi::{
 use super::translate::{Subject, translate};
 use super::{answer, form};
 use crate::app::AppState;
+use crate::auth::Caller;
 use crate::http::address::Address;
 use crate::http::error::ApiError;
 use crate::http::idempotency::GivenKey;
@@ -39,6 +40,7 @@ use crate::http::making;
 )]
 pub async fn edit_image(
     State(app): State<AppState>,
+    caller: Caller,
     address: Address,
     headers: HeaderMap,
     body: Body,
@@ -71,7 +73,7 @@ pub async fn edit_image(
     request.native.init_image = edit.image;
     request.native.mask_image = edit.mask;
     let (asked, manner) = translate(&app.validator, Subject::Edit, request, errors);
-    answer::answer(&app, &address, asked, manner, key, body_memory).await
+    answer::answer(&app, answer::Client { caller, address }, asked, manner, key, body_memory).await
 }
 
 fn wrong(field: &str, code: ErrorCode, message: &str) -> FieldError {

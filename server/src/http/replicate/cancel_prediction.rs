@@ -6,6 +6,7 @@ use x0_openapi::{Problem, ReplicatePrediction};
 
 use super::prediction::prediction;
 use crate::app::AppState;
+use crate::auth::Caller;
 use crate::http::address::Address;
 use crate::http::error::ApiError;
 use crate::http::making;
@@ -27,9 +28,10 @@ use crate::http::routes::generation_id;
 )]
 pub async fn cancel_prediction(
     State(app): State<AppState>,
+    caller: Caller,
     Path(id): Path<String>,
     address: Address,
 ) -> Result<Json<ReplicatePrediction>, ApiError> {
-    let record = making::cancel(&app, generation_id(&id)?).await?;
+    let record = making::cancel(app.generations.of(&caller), generation_id(&id)?).await?;
     Ok(Json(prediction(record, &address)))
 }

@@ -13,6 +13,7 @@ use x0_openapi::{ImageFormat, OnDisconnect, Problem, ReplicatePrediction, Replic
 use super::prediction::prediction;
 use super::translate::{Version, translate};
 use crate::app::AppState;
+use crate::auth::Caller;
 use crate::http::address::Address;
 use crate::http::error::ApiError;
 use crate::http::idempotency::GivenKey;
@@ -45,11 +46,12 @@ const WAIT: Duration = Duration::from_secs(60);
 )]
 pub async fn create_prediction(
     State(app): State<AppState>,
+    caller: Caller,
     address: Address,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
-    create(&app, &address, Version::InBody, &headers, body).await
+    create(&app, &caller, &address, Version::InBody, &headers, body).await
 }
 
 /// Make pictures with a model (Replicate)
@@ -74,16 +76,18 @@ pub async fn create_prediction(
 )]
 pub async fn create_model_prediction(
     State(app): State<AppState>,
+    caller: Caller,
     Path((owner, name)): Path<(String, String)>,
     address: Address,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
-    create(&app, &address, Version::InPath { owner, name }, &headers, body).await
+    create(&app, &caller, &address, Version::InPath { owner, name }, &headers, body).await
 }
 
 async fn create(
     app: &AppState,
+    caller: &Caller,
     address: &Address,
     version: Version,
     headers: &HeaderMap,
@@ -97,7 +101,7 @@ async fn create(
     let (asked, words) = translate(&app.validator, version, request, errors);
     // Who asks this way can ask again.
     let answer = Answer { one_image: false, format: ImageFormat::Png, on_disconnect: OnDisconnect::Keep };
-    let making = Making::begin(app, asked, answer, key).await;
+    let making = Making::begin(app, caller, asked, answer, key).await;
     let making = making.map_err(|error| error.in_words_of(|field| words.name_of(field)))?;
     drop(body_memory);
     let mut accepted = making.headers();

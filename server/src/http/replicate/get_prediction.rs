@@ -6,6 +6,7 @@ use x0_openapi::{Problem, ReplicatePrediction};
 
 use super::prediction::prediction;
 use crate::app::AppState;
+use crate::auth::Caller;
 use crate::http::address::Address;
 use crate::http::error::ApiError;
 use crate::http::routes::generation_id;
@@ -26,9 +27,10 @@ use crate::http::routes::generation_id;
 )]
 pub async fn get_prediction(
     State(app): State<AppState>,
+    caller: Caller,
     Path(id): Path<String>,
     address: Address,
 ) -> Result<Json<ReplicatePrediction>, ApiError> {
-    let record = app.generations.store().get(generation_id(&id)?).await?.ok_or_else(ApiError::job_not_found)?;
+    let record = app.generations.of(&caller).get(generation_id(&id)?).await?.ok_or_else(ApiError::job_not_found)?;
     Ok(Json(prediction(record, &address)))
 }

@@ -6,6 +6,7 @@ use x0_openapi::{ErrorCode, FieldError, Problem, ReplicatePredictionList};
 
 use super::prediction::prediction;
 use crate::app::AppState;
+use crate::auth::Caller;
 use crate::http::address::Address;
 use crate::http::error::ApiError;
 use crate::store::Page;
@@ -27,6 +28,7 @@ const LIMIT: usize = 100;
 )]
 pub async fn list_predictions(
     State(app): State<AppState>,
+    caller: Caller,
     Query(parameters): Query<Vec<(String, String)>>,
     address: Address,
 ) -> Result<Json<ReplicatePredictionList>, ApiError> {
@@ -42,7 +44,7 @@ pub async fn list_predictions(
         let id = value.parse().map_err(|_| wrong("cursor", ErrorCode::InvalidType, "must be a prediction's id"))?;
         page.after = Some(id);
     }
-    let list = app.generations.store().list(page).await?;
+    let list = app.generations.of(&caller).list(page).await?;
     let last = list.data.last().map(|record| record.id).filter(|_| list.has_more);
     Ok(Json(ReplicatePredictionList {
         previous: None,

@@ -7,6 +7,7 @@ use x0_openapi::{GenerationRecord, Problem};
 
 use super::{generation_id, with_files};
 use crate::app::AppState;
+use crate::auth::Caller;
 use crate::http::error::ApiError;
 use crate::http::making;
 
@@ -27,9 +28,11 @@ use crate::http::making;
 )]
 pub async fn cancel_generation(
     State(app): State<AppState>,
+    caller: Caller,
     Path(id): Path<String>,
 ) -> Result<(StatusCode, Json<GenerationRecord>), ApiError> {
-    let record = making::cancel(&app, generation_id(&id)?).await?;
+    let own = app.generations.of(&caller);
+    let record = making::cancel(own, generation_id(&id)?).await?;
     let status = if record.state.is_terminal() { StatusCode::OK } else { StatusCode::ACCEPTED };
-    Ok((status, Json(with_files(app.generations.store(), record).await?)))
+    Ok((status, Json(with_files(own, record).await?)))
 }

@@ -12,6 +12,8 @@ use x0_openapi::{ErrorCode, Event, GenerationRecord, GenerationRequest, ImageFor
 
 use super::with_files;
 use crate::app::AppState;
+use crate::auth::Caller;
+use crate::generation::Own;
 use crate::http::error::ApiError;
 use crate::http::idempotency::GivenKey;
 use crate::http::making::{self, Asked, Made, Making};
@@ -60,6 +62,7 @@ const X_SEED: HeaderName = HeaderName::from_static("x-seed");
 )]
 pub async fn create_generation(
     State(app): State<AppState>,
+    caller: Caller,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
@@ -71,16 +74,17 @@ pub async fn create_generation(
     let key = key.map(|key| key.of(&json));
     let (request, errors) = GenerationRequest::read(json).map_err(|error| making::invalid(&app, vec![error]))?;
     let answer = presumed(&request, &wanted, wait, key.is_some())?;
-    let making = Making::begin(&app, Asked { request, errors }, answer, key).await?;
+    let making = Making::begin(&app, &caller, Asked { request, errors }, answer, key).await?;
     drop(body_memory);
 
+    let own = app.generations.of(&caller);
     let headers = making.headers();
     let response = match (wanted, wait) {
         (Wanted::Record, None) => {
             let record = making.leave();
-            (StatusCode::ACCEPTED, Json(with_files(app.generations.store(), record).await?)).into_response()
+            (StatusCode::ACCEPTED, Json(with_files(own, record).await?)).into_response()
         }
-        (Wanted::Record, Some(wait)) => finished_record(&app, making, wait).await?,
+        (Wanted::Record, Some(wait)) => finished_record(own, making, wait).await?,
         (Wanted::Events, _) => making.told(sse::Native).await?,
         (Wanted::Image(_), wait) => picture(making.made(wait.unwrap_or(app.max_wait)).await?)?,
     };
@@ -114,16 +118,15 @@ fn presumed(
 }
 
 /// The record when it is finished, or as it is when the wait is over.
-async fn finished_record(app: &AppState, making: Making, wait: Duration) -> Result<Response, ApiError> {
+async fn finished_record(own: Own<'_>, making: Making, wait: Duration) -> Result<Response, ApiError> {
     let applied =
         HeaderValue::try_from(format!("wait={}", wait.as_secs())).map_err(|error| ApiError::internal(&error))?;
-    let store = app.generations.store();
     let id = making.record().id;
     let (status, record) = match making.ended(wait).await? {
         Some(record) => (StatusCode::OK, record),
-        None => (StatusCode::ACCEPTED, store.get(id).await?.ok_or_else(ApiError::job_not_found)?),
+        None => (StatusCode::ACCEPTED, own.get(id).await?.ok_or_else(ApiError::job_not_found)?),
     };
-    Ok((status, [(PREFERENCE_APPLIED, applied)], Json(with_files(store, record).await?)).into_response())
+    Ok((status, [(PREFERENCE_APPLIED, applied)], Json(with_files(own, record).await?)).into_response())
 }
 
 /// The only picture.

@@ -7,7 +7,7 @@ use x0_openapi::{Event, Problem};
 
 use super::generation_id;
 use crate::app::AppState;
-use crate::generation::CancelOnDrop;
+use crate::auth::Caller;
 use crate::http::error::ApiError;
 use crate::http::sse;
 
@@ -36,6 +36,7 @@ const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 )]
 pub async fn generation_events(
     State(app): State<AppState>,
+    caller: Caller,
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
@@ -44,5 +45,6 @@ pub async fn generation_events(
     if let Some(after) = after {
         app.metrics.stream_resumed(after.is_some());
     }
-    sse::stream(&app, id, after.flatten(), CancelOnDrop::new(&app.generations, id, false), sse::Native).await
+    let cancel = app.generations.of(&caller).cancel_on_drop(id, false);
+    sse::stream((&app, &caller), id, after.flatten(), cancel, sse::Native).await
 }

@@ -7,6 +7,7 @@ use x0_openapi::{ErrorCode, Problem};
 
 use super::generation_id;
 use crate::app::AppState;
+use crate::auth::Caller;
 use crate::http::error::ApiError;
 use crate::store::StoredImage;
 
@@ -27,16 +28,17 @@ use crate::store::StoredImage;
 )]
 pub async fn generation_image(
     State(app): State<AppState>,
+    caller: Caller,
     Path((id, index)): Path<(String, String)>,
 ) -> Result<Response, ApiError> {
     let id = generation_id(&id)?;
-    let store = app.generations.store();
+    let own = app.generations.of(&caller);
     let image = match index.parse() {
-        Ok(index) => store.image(id, index).await?,
+        Ok(index) => own.image(id, index).await?,
         Err(_) => None,
     };
     let Some(StoredImage { format, file }) = image else {
-        let record = store.get(id).await?.ok_or_else(ApiError::job_not_found)?;
+        let record = own.get(id).await?.ok_or_else(ApiError::job_not_found)?;
         let detail = if record.state.is_terminal() { "the generation has no such image" } else { "not finished yet" };
         return Err(ApiError::new(ErrorCode::ImageNotFound, detail));
     };

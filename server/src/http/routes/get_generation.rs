@@ -6,6 +6,7 @@ use x0_openapi::{GenerationRecord, Problem};
 
 use super::{generation_id, with_files};
 use crate::app::AppState;
+use crate::auth::Caller;
 use crate::http::error::ApiError;
 
 /// Where a generation stands, and what came of it
@@ -22,9 +23,10 @@ use crate::http::error::ApiError;
 )]
 pub async fn get_generation(
     State(app): State<AppState>,
+    caller: Caller,
     Path(id): Path<String>,
 ) -> Result<Json<GenerationRecord>, ApiError> {
-    let store = app.generations.store();
-    let record = store.get(generation_id(&id)?).await?.ok_or_else(ApiError::job_not_found)?;
-    Ok(Json(with_files(store, record).await?))
+    let own = app.generations.of(&caller);
+    let record = own.get(generation_id(&id)?).await?.ok_or_else(ApiError::job_not_found)?;
+    Ok(Json(with_files(own, record).await?))
 }

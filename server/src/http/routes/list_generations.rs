@@ -5,6 +5,7 @@ use axum::extract::{Query, State};
 use x0_openapi::{ErrorCode, FieldError, GenerationList, Named as _, Problem, State as JobState};
 
 use crate::app::AppState;
+use crate::auth::Caller;
 use crate::http::error::ApiError;
 use crate::store::Page;
 
@@ -31,10 +32,11 @@ const MAX_LIMIT: usize = 100;
 )]
 pub async fn list_generations(
     State(app): State<AppState>,
+    caller: Caller,
     Query(parameters): Query<Vec<(String, String)>>,
 ) -> Result<Json<GenerationList>, ApiError> {
     let page = page(&parameters).map_err(|error| ApiError::fields(vec![error]))?;
-    Ok(Json(app.generations.store().list(page).await?))
+    Ok(Json(app.generations.of(&caller).list(page).await?))
 }
 
 fn page(parameters: &[(String, String)]) -> Result<Page, FieldError> {

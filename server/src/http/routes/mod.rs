@@ -1,5 +1,7 @@
 //! The routes, one file each.
 
+pub mod admin_keys;
+pub mod admin_models;
 pub mod cancel_generation;
 pub mod create_generation;
 pub mod docs;
@@ -20,7 +22,7 @@ use uuid::Uuid;
 use x0_openapi::GenerationRecord;
 
 use super::error::ApiError;
-use crate::store::JobStore;
+use crate::generation::Own;
 
 /// The id in a path. What is no id names no generation.
 pub(super) fn generation_id(text: &str) -> Result<Uuid, ApiError> {
@@ -28,10 +30,10 @@ pub(super) fn generation_id(text: &str) -> Result<Uuid, ApiError> {
 }
 
 /// Puts the files into a record, if its request asks for it.
-async fn with_files(store: &dyn JobStore, mut record: GenerationRecord) -> Result<GenerationRecord, ApiError> {
+async fn with_files(own: Own<'_>, mut record: GenerationRecord) -> Result<GenerationRecord, ApiError> {
     if record.request.output.inline {
         for image in &mut record.images {
-            image.b64 = store.image(record.id, image.index).await?.map(|stored| BASE64.encode(stored.file));
+            image.b64 = own.image(record.id, image.index).await?.map(|stored| BASE64.encode(stored.file));
         }
     }
     Ok(record)

@@ -35,8 +35,13 @@ pub async fn list_models(State(app): State<AppState>) -> Json<ModelList> {
     ),
 )]
 pub async fn get_model(State(app): State<AppState>, Path(id): Path<String>) -> Result<Json<Model>, ApiError> {
-    match app.validator.catalog().info(&id) {
-        Some(info) => Ok(Json(model(&app, info))),
+    find(&app, &id).map(Json)
+}
+
+/// A model by its id.
+pub(super) fn find(app: &AppState, id: &str) -> Result<Model, ApiError> {
+    match app.validator.catalog().info(id) {
+        Some(info) => Ok(model(app, info)),
         None => Err(ApiError::new(ErrorCode::ModelNotFound, "no such model; GET /v1/models lists all")),
     }
 }

@@ -20,7 +20,7 @@ macro_rules! assets {
     };
 }
 
-const ASSETS: [Asset; 12] = assets! {
+const ASSETS: [Asset; 14] = assets! {
     "/": HTML = "index.html",
     "/assets/style.css": STYLE = "style.css",
     "/assets/icon.svg": PICTURE = "icon.svg",
@@ -29,8 +29,10 @@ const ASSETS: [Asset; 12] = assets! {
     "/assets/card.js": SCRIPT = "card.js",
     "/assets/drop.js": SCRIPT = "drop.js",
     "/assets/element.js": SCRIPT = "element.js",
+    "/assets/events.js": SCRIPT = "events.js",
     "/assets/film.js": SCRIPT = "film.js",
     "/assets/form.js": SCRIPT = "form.js",
+    "/assets/key.js": SCRIPT = "key.js",
     "/assets/noise.js": SCRIPT = "noise.js",
     "/assets/watch.js": SCRIPT = "watch.js",
 };

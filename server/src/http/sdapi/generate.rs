@@ -14,6 +14,7 @@ use super::options::honoured;
 use super::translate::translated;
 use super::words;
 use crate::app::AppState;
+use crate::auth::Caller;
 use crate::http::error::ApiError;
 use crate::http::making::{self, Asked, Making};
 
@@ -34,10 +35,11 @@ use crate::http::making::{self, Asked, Making};
 )]
 pub async fn text_to_image(
     State(app): State<AppState>,
+    caller: Caller,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<SdapiImages>, ApiError> {
-    generate(&app, SdapiKind::TextToImage, &headers, body).await
+    generate(&app, &caller, SdapiKind::TextToImage, &headers, body).await
 }
 
 /// Image to image
@@ -57,14 +59,16 @@ pub async fn text_to_image(
 )]
 pub async fn image_to_image(
     State(app): State<AppState>,
+    caller: Caller,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<SdapiImages>, ApiError> {
-    generate(&app, SdapiKind::ImageToImage, &headers, body).await
+    generate(&app, &caller, SdapiKind::ImageToImage, &headers, body).await
 }
 
 async fn generate(
     app: &AppState,
+    caller: &Caller,
     kind: SdapiKind,
     headers: &HeaderMap,
     body: Body,
@@ -73,7 +77,8 @@ async fn generate(
     let (json, body_memory) = app.bodies.json(headers, body).await?;
     let value = json.0.clone();
     let (mut asked, mut errors) = SdapiRequest::read(json, kind).map_err(|error| making::invalid(app, vec![error]))?;
-    let options = asked.override_settings.take().unwrap_or_default().or(&app.sdapi.settings.get());
+    let memory = app.sdapi.of(caller);
+    let options = asked.override_settings.take().unwrap_or_default().or(&memory.settings.get());
     let (options, wrong) = honoured(&options, app.validator.catalog());
     errors.extend(wrong);
     let mut translated = translated(&asked, &options, errors);
@@ -82,11 +87,11 @@ async fn generate(
     drop((value, asked.init_images.take(), asked.mask.take()));
 
     let request = Asked { request: translated.request, errors: translated.errors };
-    let parts = Making::begin_in_parts(app, request, translated.answer, translated.batch_size).await;
+    let parts = Making::begin_in_parts(app, caller, request, translated.answer, translated.batch_size).await;
     let parts = parts.map_err(|error| error.in_words_of(words::field))?;
     drop(body_memory);
     let ids = parts.iter().map(|part| part.record().id).collect();
-    let open = app.sdapi.tasks.open(asked.force_task_id.take(), ids);
+    let open = memory.tasks.open(asked.force_task_id.take(), ids);
     let records = finished(app, parts).await?;
     if records.iter().all(|record| record.state == JobState::Cancelled) && !open.task().was_stopped() {
         return Err(ApiError::new(ErrorCode::Cancelled, "the generation was cancelled"));
@@ -95,7 +100,7 @@ async fn generate(
     if asked.send_images != Some(false) {
         for record in &records {
             for image in &record.images {
-                let stored = app.generations.store().image(record.id, image.index).await?;
+                let stored = app.generations.of(caller).image(record.id, image.index).await?;
                 images.push(BASE64.encode(stored.ok_or_else(ApiError::job_not_found)?.file));
             }
         }

@@ -8,6 +8,8 @@ use x0_openapi::{GenerationRecord, SdapiEmpty};
 
 use super::tasks::Task;
 use crate::app::AppState;
+use crate::auth::Caller;
+use crate::generation::Own;
 use crate::http::error::ApiError;
 
 /// Interrupt
@@ -20,12 +22,15 @@ use crate::http::error::ApiError;
     tag = "AUTOMATIC1111",
     responses((status = 200, description = "It ends with the next step", body = SdapiEmpty)),
 )]
-pub async fn interrupt(State(app): State<AppState>) -> Result<Json<SdapiEmpty>, ApiError> {
-    for task in app.sdapi.tasks.all() {
-        let records = records(&app, &task).await?;
+pub async fn interrupt(State(app): State<AppState>, caller: Caller) -> Result<Json<SdapiEmpty>, ApiError> {
+    let own = app.generations.of(&caller);
+    for task in app.sdapi.of(&caller).tasks.all() {
+        let records = records(own, &task).await?;
         if records.iter().any(|record| record.started_at.is_some()) {
             task.interrupted.store(true, Ordering::Relaxed);
-            records.iter().for_each(|record| app.generations.cancel(record.id));
+            for record in &records {
+                own.cancel(record.id).await?;
+            }
         }
     }
     Ok(Json(SdapiEmpty {}))
@@ -41,23 +46,24 @@ pub async fn interrupt(State(app): State<AppState>) -> Result<Json<SdapiEmpty>, 
     tag = "AUTOMATIC1111",
     responses((status = 200, description = "It ends with the next step", body = SdapiEmpty)),
 )]
-pub async fn skip(State(app): State<AppState>) -> Result<Json<SdapiEmpty>, ApiError> {
-    for task in app.sdapi.tasks.all() {
-        let records = records(&app, &task).await?;
+pub async fn skip(State(app): State<AppState>, caller: Caller) -> Result<Json<SdapiEmpty>, ApiError> {
+    let own = app.generations.of(&caller);
+    for task in app.sdapi.of(&caller).tasks.all() {
+        let records = records(own, &task).await?;
         let present = records.iter().find(|record| record.started_at.is_some() && !record.state.is_terminal());
         if let Some(record) = present {
             task.skipped.store(true, Ordering::Relaxed);
-            app.generations.cancel(record.id);
+            own.cancel(record.id).await?;
         }
     }
     Ok(Json(SdapiEmpty {}))
 }
 
 /// The records of a task's generations, in order.
-pub(super) async fn records(app: &AppState, task: &Task) -> Result<Vec<GenerationRecord>, ApiError> {
+pub(super) async fn records(own: Own<'_>, task: &Task) -> Result<Vec<GenerationRecord>, ApiError> {
     let mut records = Vec::with_capacity(task.generations.len());
     for id in &task.generations {
-        records.extend(app.generations.store().get(*id).await?);
+        records.extend(own.get(*id).await?);
     }
     Ok(records)
 }

@@ -11,6 +11,7 @@ use x0_openapi::{ErrorCode, FieldError, ImageFormat, NoiseSource, SdapiEmpty, Sd
 
 use super::lists::title;
 use crate::app::AppState;
+use crate::auth::Caller;
 use crate::catalog::Catalog;
 use crate::http::error::ApiError;
 
@@ -126,8 +127,8 @@ fn named(title: &str, catalog: &dyn Catalog) -> Option<String> {
     tag = "AUTOMATIC1111",
     responses((status = 200, description = "What requests begin with", body = SdapiOptions)),
 )]
-pub async fn get_options(State(app): State<AppState>) -> Json<SdapiOptions> {
-    let set = app.sdapi.settings.get();
+pub async fn get_options(State(app): State<AppState>, caller: Caller) -> Json<SdapiOptions> {
+    let set = app.sdapi.of(&caller).settings.get();
     let kinds = [ModelKind::TextToImage, ModelKind::ClassConditional, ModelKind::Unconditional];
     let infos = app.validator.catalog().infos();
     let default =
@@ -161,6 +162,7 @@ pub async fn get_options(State(app): State<AppState>) -> Json<SdapiOptions> {
 )]
 pub async fn set_options(
     State(app): State<AppState>,
+    caller: Caller,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<SdapiEmpty>, ApiError> {
@@ -174,6 +176,6 @@ pub async fn set_options(
     // However the model was called, from now on it has its title.
     let info = honoured.model.and_then(|name| app.validator.catalog().info(&name));
     options.sd_model_checkpoint = info.map(title);
-    app.sdapi.settings.set(options);
+    app.sdapi.of(&caller).settings.set(options);
     Ok(Json(SdapiEmpty {}))
 }

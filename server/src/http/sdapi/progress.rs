@@ -17,7 +17,9 @@ use super::answer::timestamp;
 use super::interrupt::records;
 use super::tasks::Task;
 use crate::app::AppState;
+use crate::auth::Caller;
 use crate::clock::now;
+use crate::generation::Own;
 use crate::http::error::ApiError;
 use crate::store::Followed;
 
@@ -34,8 +36,8 @@ struct Standing {
 }
 
 impl Standing {
-    async fn of(app: &AppState, task: &Task) -> Result<Self, ApiError> {
-        let records = records(app, task).await?;
+    async fn of(own: Own<'_>, task: &Task) -> Result<Self, ApiError> {
+        let records = records(own, task).await?;
         let share = |record: &GenerationRecord| {
             if record.state.is_terminal() {
                 1.0
@@ -62,9 +64,9 @@ impl Standing {
     }
 
     /// The last prediction that was shown of it.
-    async fn preview(&self, app: &AppState) -> Result<Option<PreviewEvent>, ApiError> {
+    async fn preview(&self, own: Own<'_>) -> Result<Option<PreviewEvent>, ApiError> {
         let Some((_, record)) = self.present() else { return Ok(None) };
-        let Some(Followed::Stream(mut events)) = app.generations.store().follow(record.id, None).await? else {
+        let Some(Followed::Stream(mut events)) = own.follow(record.id, None).await? else {
             return Ok(None);
         };
         let mut latest = None;
@@ -122,6 +124,7 @@ impl Standing {
 )]
 pub async fn progress(
     State(app): State<AppState>,
+    caller: Caller,
     Query(query): Query<HashMap<String, String>>,
 ) -> Result<Json<SdapiProgress>, ApiError> {
     let idle = SdapiProgress {
@@ -131,12 +134,13 @@ pub async fn progress(
         current_image: None,
         textinfo: None,
     };
-    let tasks = app.sdapi.tasks.all();
+    let own = app.generations.of(&caller);
+    let tasks = app.sdapi.of(&caller).tasks.all();
     let Some(task) = tasks.first() else { return Ok(Json(idle)) };
-    let standing = Standing::of(&app, task).await?;
+    let standing = Standing::of(own, task).await?;
     let without =
         query.get("skip_current_image").is_some_and(|value| matches!(value.to_lowercase().as_str(), "true" | "1"));
-    let preview = if without { None } else { standing.preview(&app).await? };
+    let preview = if without { None } else { standing.preview(own).await? };
     Ok(Json(SdapiProgress {
         progress: standing.progress,
         eta_relative: standing.eta,
@@ -162,6 +166,7 @@ pub async fn progress(
 )]
 pub async fn task_progress(
     State(app): State<AppState>,
+    caller: Caller,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<SdapiTaskProgress>, ApiError> {
@@ -170,28 +175,29 @@ pub async fn task_progress(
     if !errors.is_empty() {
         return Err(ApiError::fields(errors));
     }
+    let (own, memory) = (app.generations.of(&caller), app.sdapi.of(&caller));
     let name = request.id_task.unwrap_or_default();
     let known = request.id_live_preview.unwrap_or(-1);
     let unknown = SdapiTaskProgress {
         active: false,
         queued: false,
-        completed: app.sdapi.tasks.finished(&name),
+        completed: memory.tasks.finished(&name),
         progress: None,
         eta: None,
         live_preview: None,
         id_live_preview: -1,
         textinfo: None,
     };
-    let Some(task) = app.sdapi.tasks.all().into_iter().find(|task| task.name == name) else {
+    let Some(task) = memory.tasks.all().into_iter().find(|task| task.name == name) else {
         return Ok(Json(SdapiTaskProgress { textinfo: Some("Waiting...".to_owned()), ..unknown }));
     };
-    let standing = Standing::of(&app, &task).await?;
+    let standing = Standing::of(own, &task).await?;
     if standing.progress == 0.0 {
         let ahead = standing.records.first().and_then(|record| record.position).unwrap_or(0);
         let textinfo = Some(format!("In queue: {ahead} before it"));
         return Ok(Json(SdapiTaskProgress { queued: true, eta: Some(standing.eta), textinfo, ..unknown }));
     }
-    let preview = standing.preview(&app).await?;
+    let preview = standing.preview(own).await?;
     // Steps of one iteration are fewer than this.
     let iteration = standing.present().map_or(0, |(number, _)| i64::from(number));
     let id = preview
@@ -218,10 +224,10 @@ pub async fn task_progress(
     tag = "AUTOMATIC1111",
     responses((status = 200, description = "The tasks that have not begun", body = SdapiPendingTasks)),
 )]
-pub async fn pending_tasks(State(app): State<AppState>) -> Result<Json<SdapiPendingTasks>, ApiError> {
+pub async fn pending_tasks(State(app): State<AppState>, caller: Caller) -> Result<Json<SdapiPendingTasks>, ApiError> {
     let mut tasks = Vec::new();
-    for task in app.sdapi.tasks.all() {
-        if records(&app, &task).await?.iter().all(|record| record.started_at.is_none()) {
+    for task in app.sdapi.of(&caller).tasks.all() {
+        if records(app.generations.of(&caller), &task).await?.iter().all(|record| record.started_at.is_none()) {
             tasks.push(task.name.clone());
         }
     }

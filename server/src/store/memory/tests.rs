@@ -9,6 +9,9 @@ use crate::generation::FinishedImage;
 use crate::samples::{STEPS, record};
 use crate::store::Delivery;
 
+const ANYONE: Owner = Owner(None);
+const SOMEONE: Owner = Owner(Some(crate::auth::KeyId(7)));
+
 fn store() -> MemoryStore {
     MemoryStore::new(MemoryStoreOptions { generations: 3, bytes: 1000, age: Duration::from_secs(3600) })
 }
@@ -16,7 +19,7 @@ fn store() -> MemoryStore {
 async fn create(store: &MemoryStore, n: u32) -> Uuid {
     let record = record(n);
     let id = record.id;
-    assert_eq!(store.create(NewGeneration { record, key: None }).await.unwrap(), Created::New);
+    assert_eq!(store.create(NewGeneration { record, owner: ANYONE, key: None }).await.unwrap(), Created::New);
     id
 }
 
@@ -54,7 +57,7 @@ fn preview(step: u32, bytes: usize) -> Glimpse {
 
 async fn stream(store: &MemoryStore, id: Uuid, after: Option<&str>) -> BoxStream<'static, Delivery> {
     let after = after.map(|id| id.parse().unwrap());
-    match store.follow(id, after).await.unwrap().unwrap() {
+    match store.follow(ANYONE, id, after).await.unwrap().unwrap() {
         Followed::Stream(stream) => stream,
         Followed::Ended => panic!("the generation has ended"),
     }
@@ -133,7 +136,7 @@ async fn a_resumed_stream_is_the_rest_of_the_uninterrupted_one() {
         expected.extend_from_slice(&facts[cut..]);
         assert_eq!(lines(&store, id, Some(&format!("1.{cut}"))).await, expected);
     }
-    let after_the_end = store.follow(id, "1.5".parse().ok()).await.unwrap();
+    let after_the_end = store.follow(ANYONE, id, "1.5".parse().ok()).await.unwrap();
     assert!(matches!(after_the_end, Some(Followed::Ended)));
     for unknown in ["1.6", "2.1", "1.4000000000"] {
         assert_eq!(lines(&store, id, Some(unknown)).await.len(), 6, "{unknown} is as good as none");
@@ -187,7 +190,7 @@ async fn nothing_follows_the_end() {
         store.append(id, fact).await.unwrap();
     }
     store.show(id, step(0, 1));
-    let record = store.get(id).await.unwrap().unwrap();
+    let record = store.get(ANYONE, id).await.unwrap().unwrap();
     assert_eq!((record.state, record.images.len(), record.error), (State::Cancelled, 0, None));
     assert_eq!(lines(&store, id, None).await, ["snapshot cancelled 0", "1.1 cancelled 0"]);
 }
@@ -204,7 +207,7 @@ async fn only_what_has_ended_is_forgotten() {
         }
         ids.push(id);
     }
-    let known: Vec<bool> = futures::future::join_all(ids.iter().map(|id| store.get(*id)))
+    let known: Vec<bool> = futures::future::join_all(ids.iter().map(|id| store.get(ANYONE, *id)))
         .await
         .into_iter()
         .map(|record| record.unwrap().is_some())
@@ -213,8 +216,8 @@ async fn only_what_has_ended_is_forgotten() {
 
     let large = create(&store, 1).await;
     store.append(large, image(0, 2000)).await.unwrap();
-    assert!(store.get(ids[5]).await.unwrap().is_none(), "bytes count, too");
-    assert!(store.image(large, 0).await.unwrap().is_some());
+    assert!(store.get(ANYONE, ids[5]).await.unwrap().is_none(), "bytes count, too");
+    assert!(store.image(ANYONE, large, 0).await.unwrap().is_some());
     assert_eq!(store.bytes.load(Ordering::Relaxed), 2000);
 }
 
@@ -230,7 +233,7 @@ async fn pages_lead_from_the_newest_to_the_oldest() {
     let page = |after, state| {
         let store = &store;
         async move {
-            let list = store.list(Page { limit: 2, after, state }).await.unwrap();
+            let list = store.list(ANYONE, Page { limit: 2, after, state }).await.unwrap();
             (list.data.iter().map(|record| record.id).collect::<Vec<_>>(), list.has_more)
         }
     };
@@ -241,14 +244,31 @@ async fn pages_lead_from_the_newest_to_the_oldest() {
 }
 
 #[tokio::test]
+async fn what_belongs_to_others_is_not_there() {
+    let store = store();
+    let id = create(&store, 1).await;
+    store.append(id, image(0, 10)).await.unwrap();
+    assert!(store.get(ANYONE, id).await.unwrap().is_some() && store.get(SOMEONE, id).await.unwrap().is_none());
+    assert!(store.image(SOMEONE, id, 0).await.unwrap().is_none());
+    assert!(store.follow(SOMEONE, id, None).await.unwrap().is_none());
+    let all = Page { limit: 10, after: None, state: None };
+    assert!(store.list(SOMEONE, all).await.unwrap().data.is_empty());
+    assert_eq!(store.list(ANYONE, all).await.unwrap().data.len(), 1);
+}
+
+#[tokio::test]
 async fn a_key_stands_for_one_request() {
     let store = store();
     let first = record(1);
     let key = |fingerprint| Some(IdempotencyKey { key: "k".to_owned(), fingerprint });
-    let create = |record: GenerationRecord, fingerprint| store.create(NewGeneration { record, key: key(fingerprint) });
+    let create = |record: GenerationRecord, fingerprint| {
+        store.create(NewGeneration { record, owner: ANYONE, key: key(fingerprint) })
+    };
     assert_eq!(create(first.clone(), 1).await.unwrap(), Created::New);
     assert_eq!(create(record(1), 1).await.unwrap(), Created::Replayed(first.id));
     assert_eq!(create(record(1), 2).await.unwrap(), Created::Mismatch);
     store.discard(first.id).await.unwrap();
     assert_eq!(create(record(1), 2).await.unwrap(), Created::New, "a request that was never accepted leaves no key");
+    let others = NewGeneration { record: record(1), owner: SOMEONE, key: key(1) };
+    assert_eq!(store.create(others).await.unwrap(), Created::New, "keys of others are other keys");
 }
