@@ -9,6 +9,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::{Duration, Instant};
 
 use crate::error::LoadError;
 use crate::folder::Folder;
@@ -35,8 +36,8 @@ pub struct Library {
 struct Entry {
     blueprint: Blueprint,
     model: RwLock<Option<Arc<Model>>>,
-    /// Held while the weights are read, so that they are read once.
-    loading: Mutex<()>,
+    /// Held while the weights are read, so that they are read once; how long it took, the last time.
+    loading: Mutex<Option<Duration>>,
 }
 
 impl Library {
@@ -138,11 +139,13 @@ impl Library {
     pub fn load(&self, name: &str) -> Result<Arc<Model>, LoadError> {
         let unknown = || LoadError::Format { path: name.to_owned(), message: "there is no such model".to_owned() };
         let entry = self.entry(name).ok_or_else(unknown)?;
-        let _loading = entry.loading.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut loading = entry.loading.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(model) = entry.model() {
             return Ok(model);
         }
+        let start = Instant::now();
         let model = Arc::new(Model::load(&entry.blueprint)?);
+        *loading = Some(start.elapsed());
         entry.put(Some(Arc::clone(&model)));
         Ok(model)
     }
@@ -170,6 +173,11 @@ impl Library {
         let unknown = || LoadError::Format { path: name.to_owned(), message: format!("has no {}", stage.name()) };
         let network = self.entry(name).map(|entry| entry.blueprint.network(stage)).transpose()?;
         network.flatten().ok_or_else(unknown)
+    }
+
+    /// How long reading the weights of the model `name` took, the last time; `None` when they never were, or are being read.
+    pub fn load_duration(&self, name: &str) -> Option<Duration> {
+        *self.entry(name)?.loading.try_lock().ok()?
     }
 
     /// Whether the weights of the model `name` are in memory.

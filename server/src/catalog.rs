@@ -1,6 +1,7 @@
 //! What the server knows of its models before any weights are loaded.
 
 use std::fmt;
+use std::time::Duration;
 
 use x0_model::{Cost, ModelInfo, ModelKind, Request, RequestError};
 use x0_openapi::PreviewDecoder;
@@ -29,6 +30,9 @@ pub trait Catalog: fmt::Debug + Send + Sync + 'static {
 
     /// Reads the model's weights, if they are not in memory. Takes long, and gives what went wrong in the operator's words.
     fn load(&self, name: &str) -> Result<(), String>;
+
+    /// How long reading the model's weights took, the last time.
+    fn load_duration(&self, name: &str) -> Option<Duration>;
 
     /// Gives back the memory of the model's weights once nobody uses them.
     fn unload(&self, name: &str);

@@ -149,6 +149,10 @@ pub struct LogArgs {
     /// What to log: error, warn, info, debug or trace, also by part, as in info,x0::access=warn
     #[arg(long, value_name = "FILTER", env = "X0_LOG", default_value = "info")]
     pub log: String,
+    /// Where an OpenTelemetry collector takes spans over HTTP, such as http://localhost:4318
+    #[cfg(feature = "otlp")]
+    #[arg(long, value_name = "URL", env = "OTEL_EXPORTER_OTLP_ENDPOINT")]
+    pub otlp_endpoint: Option<String>,
 }
 
 /// The form of a log line.

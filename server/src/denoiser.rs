@@ -1,6 +1,7 @@
 //! The engine's denoiser, made of the library's models. The only file that knows both the engine and the model.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use x0_engine::{Denoiser, Failure, FailureCode, StepReport};
 use x0_model::{Cost, Library, Model, ModelInfo, Picture, PreviewDecoder, Request, RequestError, StepError};
@@ -39,6 +40,10 @@ impl Catalog for Library {
 
     fn load(&self, name: &str) -> Result<(), String> {
         Library::load(self, name).map(drop).map_err(|error| error.to_string())
+    }
+
+    fn load_duration(&self, name: &str) -> Option<Duration> {
+        Library::load_duration(self, name)
     }
 
     fn unload(&self, name: &str) {

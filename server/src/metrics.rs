@@ -4,11 +4,13 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use metrics::{Counter, Gauge, Histogram, Key, KeyName, Label, Level, Metadata, Recorder, Unit};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
-use x0_openapi::{ErrorCode, Named as _, Priority, State};
+use x0_engine::{FailureCode, Stage};
+use x0_openapi::{ErrorCode, Named as _, Priority};
 
 const METADATA: Metadata<'static> = Metadata::new("x0", Level::INFO, None);
 
@@ -16,6 +18,7 @@ const REQUEST_SECONDS: &[f64] =
     &[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0];
 const WAIT_SECONDS: &[f64] = &[0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0];
 const STEP_SECONDS: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+const BYTES: &[f64] = &[256.0, 1024.0, 4096.0, 16384.0, 65536.0, 262144.0, 1048576.0, 4194304.0, 16777216.0];
 const BATCH: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0];
 
 /// Histograms: name, unit, help, upper bounds of the buckets.
@@ -26,10 +29,16 @@ const HISTOGRAMS: &[(&str, Unit, &str, &[f64])] = &[
         "From the request's head to the answer's head.",
         REQUEST_SECONDS,
     ),
+    ("x0_http_request_body_bytes", Unit::Bytes, "Bytes of a request's body, as far as they were read.", BYTES),
     ("x0_job_queue_wait_seconds", Unit::Seconds, "From accepted to begun.", WAIT_SECONDS),
     ("x0_job_duration_seconds", Unit::Seconds, "From accepted to the terminal state.", WAIT_SECONDS),
     ("x0_step_duration_seconds", Unit::Seconds, "One model call.", STEP_SECONDS),
-    ("x0_stage_duration_seconds", Unit::Seconds, "One stage of making a picture.", STEP_SECONDS),
+    (
+        "x0_stage_duration_seconds",
+        Unit::Seconds,
+        "One stage of making a picture besides model calls: begin (text, noise, start image), preview, decode, encode.",
+        STEP_SECONDS,
+    ),
     ("x0_batch_size", Unit::Count, "Images that shared a model call.", BATCH),
     ("x0_batch_rows", Unit::Count, "Rows of a model call; an image under guidance has two.", BATCH),
 ];
@@ -41,6 +50,11 @@ const COUNTERS: &[(&str, &str)] = &[
     ("x0_jobs_rejected_total", "Generations refused, by the error's code."),
     ("x0_jobs_finished_total", "Generations that reached a terminal state, by that state."),
     ("x0_images_generated_total", "Images finished."),
+    ("x0_pixel_steps_total", "Pixels times model calls of finished images."),
+    ("x0_nan_outputs_total", "Generations that failed because the model's numbers became infinite or undefined."),
+    ("x0_oom_total", "Generations that failed for want of memory, by device."),
+    ("x0_worker_panics_total", "Panics of the model."),
+    ("x0_watchdog_trips_total", "Times that the engine was found to hang, or gone."),
     ("x0_previews_dropped_total", "Steps and previews that were not recorded because the recorder was behind."),
     ("x0_sse_events_sent_total", "Events sent, by their name."),
     ("x0_auth_failures_total", "Requests refused for want of a key or of its scope: no_key, unknown_key or scope."),
@@ -48,15 +62,19 @@ const COUNTERS: &[(&str, &str)] = &[
         "x0_key_reloads_total",
         "Times that the key file was read again: ok after a change, error when it could not be read.",
     ),
+    ("x0_sse_slow_clients_closed_total", "Connections that were closed because the client did not read."),
     ("x0_sse_resumes_total", "Streams opened with Last-Event-ID: exact, or unknown to the generation."),
 ];
 
 const GAUGES: &[(&str, &str)] = &[
     ("x0_build_info", "Always 1."),
     ("x0_http_requests_in_flight", "Requests whose answer has not begun."),
-    ("x0_connections", "Open connections."),
+    ("x0_connections", "Open connections: new before their first request, then open."),
     ("x0_sse_clients", "Open event streams."),
     ("x0_queue_depth", "Generations that wait."),
+    ("x0_queue_oldest_age_seconds", "How long the one that has waited longest has waited."),
+    ("x0_model_load_duration_seconds", "How long reading a model's weights took, the last time."),
+    ("x0_worker_busy_seconds_total", "Time in which the engine's thread worked."),
     ("x0_queue_capacity", "Generations that may wait and run."),
     ("x0_jobs_running", "Generations that were begun."),
     ("x0_engine_up", "Whether the engine's thread lives."),
@@ -72,6 +90,8 @@ const GAUGES: &[(&str, &str)] = &[
 pub struct Metrics {
     recorder: Arc<PrometheusRecorder>,
     handle: PrometheusHandle,
+    /// Whether the engine worked when it was last looked at.
+    worked: Arc<AtomicBool>,
 }
 
 impl fmt::Debug for Metrics {
@@ -97,9 +117,11 @@ impl Metrics {
         for (name, help) in GAUGES {
             recorder.describe_gauge(KeyName::from_const_str(name), None, (*help).into());
         }
-        let metrics = Self { handle: recorder.handle(), recorder: Arc::new(recorder) };
-        let version = Label::new("version", env!("CARGO_PKG_VERSION"));
-        metrics.gauge("x0_build_info", vec![version]).set(1.0);
+        let metrics =
+            Self { handle: recorder.handle(), recorder: Arc::new(recorder), worked: Arc::new(AtomicBool::new(true)) };
+        let features = if cfg!(feature = "otlp") { "otlp" } else { "" };
+        let labels = vec![Label::new("version", env!("CARGO_PKG_VERSION")), Label::new("features", features)];
+        metrics.gauge("x0_build_info", labels).set(1.0);
         Ok(metrics)
     }
 
@@ -124,9 +146,30 @@ impl Metrics {
 
     /// Counts one more of what is there as long as the guard lives.
     pub fn hold(&self, gauge: HeldGauge) -> Held {
-        let gauge = self.gauge(gauge.name(), Vec::new());
+        let (name, state) = gauge.name();
+        self.held(name, state.map(|state| Label::new("state", state)).into_iter().collect())
+    }
+
+    /// Counts one more generation that waits, as long as the guard lives.
+    pub fn job_waits(&self, model: &str, priority: Priority) -> Held {
+        self.held("x0_queue_depth", vec![model_label(model), Label::new("priority", priority.name())])
+    }
+
+    fn held(&self, name: &'static str, labels: Vec<Label>) -> Held {
+        let gauge = self.gauge(name, labels);
         gauge.increment(1.0);
         Held(gauge)
+    }
+
+    /// `method` must come from a closed set.
+    pub fn request_body(&self, method: &'static str, bytes: u64) {
+        if bytes > 0 {
+            self.histogram("x0_http_request_body_bytes", vec![Label::new("method", method)]).record(bytes as f64);
+        }
+    }
+
+    pub fn slow_client_closed(&self) {
+        self.counter("x0_sse_slow_clients_closed_total", Vec::new()).increment(1);
     }
 
     pub fn connection_refused(&self) {
@@ -156,16 +199,54 @@ impl Metrics {
         self.histogram("x0_job_queue_wait_seconds", labels).record(waited);
     }
 
-    pub fn job_finished(&self, model: &str, outcome: State, duration: Duration) {
+    pub fn job_finished(&self, model: &str, outcome: Outcome, duration: Duration) {
         let labels = vec![model_label(model), Label::new("outcome", outcome.name())];
         self.counter("x0_jobs_finished_total", labels).increment(1);
         self.histogram("x0_job_duration_seconds", vec![model_label(model)]).record(duration);
     }
 
-    pub fn image_finished(&self, model: &str, encoding: Duration) {
+    /// Why a generation failed, where that is worth counting apart.
+    pub fn job_failed(&self, code: FailureCode) {
+        match code {
+            FailureCode::NanOutput => self.counter("x0_nan_outputs_total", Vec::new()).increment(1),
+            FailureCode::OutOfMemory => {
+                self.counter("x0_oom_total", vec![Label::new("device", "cpu")]).increment(1);
+            }
+            FailureCode::ModelError | FailureCode::DeadlineExceeded | FailureCode::ShuttingDown => {}
+        }
+    }
+
+    pub fn image_finished(&self, model: &str, pixel_steps: u64, encoding: Duration) {
         self.counter("x0_images_generated_total", vec![model_label(model)]).increment(1);
-        let labels = vec![model_label(model), Label::new("stage", "encode")];
-        self.histogram("x0_stage_duration_seconds", labels).record(encoding);
+        self.counter("x0_pixel_steps_total", vec![model_label(model)]).increment(pixel_steps);
+        self.stage(model, "encode", encoding);
+    }
+
+    /// A stage of the engine's thread.
+    pub fn engine_stage(&self, model: &str, stage: Stage, duration: Duration) {
+        let name = match stage {
+            Stage::Begin => "begin",
+            Stage::Preview => "preview",
+            Stage::Decode => "decode",
+        };
+        self.stage(model, name, duration);
+        self.gauge("x0_worker_busy_seconds_total", Vec::new()).increment(duration.as_secs_f64());
+    }
+
+    fn stage(&self, model: &str, stage: &'static str, duration: Duration) {
+        let labels = vec![model_label(model), Label::new("stage", stage)];
+        self.histogram("x0_stage_duration_seconds", labels).record(duration);
+    }
+
+    pub fn engine_panicked(&self) {
+        self.counter("x0_worker_panics_total", Vec::new()).increment(1);
+    }
+
+    /// Whether the engine was found to work, counting how often it was found not to any more.
+    pub fn watch(&self, works: bool) {
+        if self.worked.swap(works, Ordering::AcqRel) && !works {
+            self.counter("x0_watchdog_trips_total", Vec::new()).increment(1);
+        }
     }
 
     pub fn glimpse_dropped(&self) {
@@ -176,6 +257,7 @@ impl Metrics {
         self.histogram("x0_batch_size", vec![model_label(model)]).record(f64::from(images));
         self.histogram("x0_batch_rows", vec![model_label(model)]).record(f64::from(rows));
         self.histogram("x0_step_duration_seconds", vec![model_label(model)]).record(duration);
+        self.gauge("x0_worker_busy_seconds_total", Vec::new()).increment(duration.as_secs_f64());
     }
 
     pub fn event_sent(&self, name: &'static str) {
@@ -187,8 +269,8 @@ impl Metrics {
         self.counter("x0_sse_resumes_total", vec![Label::new("result", result)]).increment(1);
     }
 
-    pub fn queue(&self, waiting: u32, running: u32, capacity: u32) {
-        self.gauge("x0_queue_depth", Vec::new()).set(f64::from(waiting));
+    pub fn queue(&self, oldest: Duration, running: u32, capacity: u32) {
+        self.gauge("x0_queue_oldest_age_seconds", Vec::new()).set(oldest.as_secs_f64());
         self.gauge("x0_jobs_running", Vec::new()).set(f64::from(running));
         self.gauge("x0_queue_capacity", Vec::new()).set(f64::from(capacity));
     }
@@ -200,6 +282,10 @@ impl Metrics {
 
     pub fn model_loaded(&self, model: &str, loaded: bool) {
         self.gauge("x0_model_loaded", vec![model_label(model)]).set(f64::from(u8::from(loaded)));
+    }
+
+    pub fn model_load(&self, model: &str, duration: Duration) {
+        self.gauge("x0_model_load_duration_seconds", vec![model_label(model)]).set(duration.as_secs_f64());
     }
 
     pub fn process(&self, process: Process) {
@@ -225,6 +311,27 @@ fn model_label(model: &str) -> Label {
     Label::new("model", model.to_owned())
 }
 
+/// How a generation ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    Succeeded,
+    Failed,
+    Cancelled,
+    /// Its deadline passed before it was done.
+    Expired,
+}
+
+impl Outcome {
+    pub fn name(self) -> &'static str {
+        match self {
+            Outcome::Succeeded => "succeeded",
+            Outcome::Failed => "failed",
+            Outcome::Cancelled => "cancelled",
+            Outcome::Expired => "expired",
+        }
+    }
+}
+
 /// Why a request was refused at the door.
 #[derive(Clone, Copy, Debug)]
 pub enum AuthFailure {
@@ -246,17 +353,21 @@ impl AuthFailure {
 /// What is counted while it is there.
 #[derive(Clone, Copy, Debug)]
 pub enum HeldGauge {
+    /// A connection on which no request came yet.
+    NewConnection,
     Connection,
     Request,
     Stream,
 }
 
 impl HeldGauge {
-    fn name(self) -> &'static str {
+    /// The metric, and the state by which it is divided.
+    fn name(self) -> (&'static str, Option<&'static str>) {
         match self {
-            HeldGauge::Connection => "x0_connections",
-            HeldGauge::Request => "x0_http_requests_in_flight",
-            HeldGauge::Stream => "x0_sse_clients",
+            HeldGauge::NewConnection => ("x0_connections", Some("new")),
+            HeldGauge::Connection => ("x0_connections", Some("open")),
+            HeldGauge::Request => ("x0_http_requests_in_flight", None),
+            HeldGauge::Stream => ("x0_sse_clients", None),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Everything that leaves the engine's thread.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::{BatchKey, Failure, JobId, StepReport};
@@ -46,6 +47,29 @@ pub trait EventSink<P>: Send + 'static {
 
     /// One model call was made.
     fn batch(&self, report: BatchReport);
+
+    /// Something else was done for an image.
+    fn stage(&self, _report: StageReport) {}
+
+    /// The denoiser panicked; the jobs that it was called for fail.
+    fn panicked(&self) {}
+}
+
+/// What is done for an image besides model calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Stage {
+    /// [`Denoiser::admit`](crate::Denoiser::admit), and reading the model's weights if need be.
+    Begin,
+    Preview,
+    Decode,
+}
+
+/// How long a stage of one image took, for metrics.
+#[derive(Clone, Debug)]
+pub struct StageReport {
+    pub model: Arc<str>,
+    pub stage: Stage,
+    pub duration: Duration,
 }
 
 /// Facts of one model call, for metrics.

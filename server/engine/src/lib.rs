@@ -24,7 +24,7 @@ mod worker;
 pub use clock::Clock;
 pub use cost::CostCurve;
 pub use denoiser::{Denoiser, Failure, FailureCode, StepReport};
-pub use event::{BatchReport, Event, EventSink};
+pub use event::{BatchReport, Event, EventSink, Stage, StageReport};
 pub use job::{BatchKey, Job, JobId, Priority, SecondPass, Tenant};
 pub use scheduler::{
     Ending, ImageId, ImageStep, Outcome, Plan, Policy, Scheduler, SchedulerOptions, Transition, UnknownPolicy,

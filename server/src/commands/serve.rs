@@ -19,7 +19,7 @@ const GRACE: Duration = Duration::from_secs(20);
 /// # Errors
 /// [`CommandError::Usage`] for settings that cannot be served with, [`CommandError::Failed`] if the server cannot be started.
 pub fn serve(args: ServeArgs) -> Result<(), CommandError> {
-    telemetry::init(&args.log).map_err(|error| CommandError::Usage(error.to_string()))?;
+    let _exporter = telemetry::init(&args.log).map_err(|error| CommandError::Usage(error.to_string()))?;
     let config = args.config().map_err(|error| CommandError::Usage(error.to_string()))?;
     if let Some(data_dir) = &config.data_dir {
         let failed = |error| CommandError::Usage(format!("--data-dir: {}: {error}", data_dir.display()));

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::mpsc;
-use x0_engine::{BatchReport, Event, EventSink, JobId};
+use x0_engine::{BatchReport, Event, EventSink, JobId, StageReport};
 use x0_model::Picture;
 
 use crate::metrics::Metrics;
@@ -106,6 +106,14 @@ impl EventSink<Picture> for Outlet {
 
     fn batch(&self, report: BatchReport) {
         self.metrics.batch(&report.key.model, report.slots, report.rows, report.duration);
+    }
+
+    fn stage(&self, report: StageReport) {
+        self.metrics.engine_stage(&report.model, report.stage, report.duration);
+    }
+
+    fn panicked(&self) {
+        self.metrics.engine_panicked();
     }
 }
 

@@ -23,7 +23,11 @@ impl<'a> Own<'a> {
 
     /// Accepts an order: it is remembered, the engine has it, and it will reach exactly one terminal state.
     pub async fn accept(&self, order: Order, key: Option<IdempotencyKey>) -> Result<Accepted, Refused> {
-        self.generations.accept(self.caller.clone(), order, key).await
+        let accepted = self.generations.accept(self.caller.clone(), order, key).await;
+        if let Ok(Accepted { record, .. }) = &accepted {
+            tracing::Span::current().record("generation", tracing::field::display(record.id));
+        }
+        accepted
     }
 
     pub async fn get(&self, id: Uuid) -> Result<Option<GenerationRecord>, StoreError> {

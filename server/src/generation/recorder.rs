@@ -6,13 +6,14 @@ use std::time::{Duration, Instant};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use tokio::sync::{Semaphore, mpsc};
+use tracing::{Span, error_span};
 use uuid::Uuid;
 use x0_engine::{EngineHandle, Event, Failure, FailureCode, JobId, StepReport};
 use x0_model::Picture;
-use x0_openapi::{ErrorCode, GenerationError, ImageRecord, PreviewEvent, ResolvedPreview, State, StepEvent};
+use x0_openapi::{ErrorCode, GenerationError, ImageRecord, PreviewEvent, ResolvedPreview, StepEvent};
 
 use super::{Fact, FinishedImage, Glimpse};
-use crate::metrics::Metrics;
+use crate::metrics::{Held, Metrics, Outcome};
 use crate::picture::{Encoding, encode, fit};
 use crate::store::{JobStore, StoreError};
 use crate::validate::{Order, Work};
@@ -31,6 +32,10 @@ pub(super) struct Recorder {
     pub(super) accepted: Instant,
     /// Whether the place in the queue was written down; later changes are only shown.
     pub(super) queued: bool,
+    /// Counts the generation among those that wait, until it is begun.
+    pub(super) waits: Option<Held>,
+    /// The span of what is happening: waiting, or removing noise.
+    pub(super) phase: Span,
 }
 
 /// A picture as a file.
@@ -47,7 +52,7 @@ impl Recorder {
             let ended = match self.record(event).await {
                 Ok(ended) => ended,
                 Err(error) => {
-                    tracing::error!(generation = %self.id, %error, "an event could not be stored");
+                    tracing::error!(%error, "an event could not be stored");
                     None
                 }
             };
@@ -61,16 +66,18 @@ impl Recorder {
             message: "the engine stopped before the generation was finished".to_owned(),
         };
         if let Err(error) = self.store.append(self.id, Fact::Failed(error)).await {
-            tracing::error!(generation = %self.id, %error, "the end of a generation could not be stored");
+            tracing::error!(%error, "the end of a generation could not be stored");
         }
-        self.finish(State::Failed);
+        self.finish(Outcome::Failed);
     }
 
-    /// Writes down one event; the state in which the generation ended, if it was the last.
-    async fn record(&mut self, event: Event<Picture>) -> Result<Option<State>, StoreError> {
+    /// Writes down one event; how the generation ended, if it was the last.
+    async fn record(&mut self, event: Event<Picture>) -> Result<Option<Outcome>, StoreError> {
         match event {
             Event::Queued { position, eta } => self.moved(position, eta).await?,
             Event::Started => {
+                self.waits = None;
+                self.phase = error_span!("denoise");
                 let request = self.order.resolved();
                 self.metrics.job_started(&request.model, request.priority, self.accepted.elapsed());
                 self.store.append(self.id, Fact::Started).await?;
@@ -85,12 +92,20 @@ impl Recorder {
                 }
             }
             Event::Image { image, picture } => return self.image(image, picture).await,
-            Event::Succeeded => return self.end(Fact::Succeeded, State::Succeeded).await,
+            Event::Succeeded => return self.end(Fact::Succeeded, Outcome::Succeeded).await,
             Event::Failed(failure) => {
-                tracing::warn!(generation = %self.id, code = failure.code.as_str(), error = failure.message, "failed");
-                return self.end(Fact::Failed(told(failure)), State::Failed).await;
+                tracing::warn!(code = failure.code.as_str(), error = failure.message, "failed");
+                self.metrics.job_failed(failure.code);
+                let outcome = match failure.code {
+                    FailureCode::DeadlineExceeded => Outcome::Expired,
+                    FailureCode::NanOutput
+                    | FailureCode::OutOfMemory
+                    | FailureCode::ModelError
+                    | FailureCode::ShuttingDown => Outcome::Failed,
+                };
+                return self.end(Fact::Failed(told(failure)), outcome).await;
             }
-            Event::Cancelled => return self.end(Fact::Cancelled, State::Cancelled).await,
+            Event::Cancelled => return self.end(Fact::Cancelled, Outcome::Cancelled).await,
         }
         Ok(None)
     }
@@ -129,24 +144,25 @@ impl Recorder {
                 };
                 self.store.show(self.id, Glimpse::Preview(event));
             }
-            Err(error) => tracing::error!(generation = %self.id, error, "a preview could not be encoded"),
+            Err(error) => tracing::error!(error, "a preview could not be encoded"),
         }
     }
 
-    async fn image(&self, index: u32, picture: Picture) -> Result<Option<State>, StoreError> {
+    async fn image(&self, index: u32, picture: Picture) -> Result<Option<Outcome>, StoreError> {
         let request = self.order.resolved();
         let finishing = self.order.finishing();
         let encoded = match self.encode(move || finishing(picture), self.order.encoding(index)).await {
             Ok(encoded) => encoded,
             Err(error) => {
-                tracing::error!(generation = %self.id, error, "an image could not be encoded");
+                tracing::error!(error, "an image could not be encoded");
                 self.engine.cancel(JobId(self.id.as_u128()));
                 let message = "the picture could not be encoded".to_owned();
                 let error = GenerationError { code: ErrorCode::InternalError, message };
-                return self.end(Fact::Failed(error), State::Failed).await;
+                return self.end(Fact::Failed(error), Outcome::Failed).await;
             }
         };
-        self.metrics.image_finished(&request.model, encoded.duration);
+        let pixel_steps = self.order.pixel_steps() / u64::from(request.n.max(1));
+        self.metrics.image_finished(&request.model, pixel_steps, encoded.duration);
         let record = ImageRecord {
             index,
             seed: self.order.seed(index),
@@ -161,13 +177,16 @@ impl Recorder {
         Ok(None)
     }
 
-    async fn end(&self, fact: Fact, state: State) -> Result<Option<State>, StoreError> {
+    async fn end(&self, fact: Fact, outcome: Outcome) -> Result<Option<Outcome>, StoreError> {
         self.store.append(self.id, fact).await?;
-        Ok(Some(state))
+        Ok(Some(outcome))
     }
 
-    fn finish(&self, outcome: State) {
-        self.metrics.job_finished(&self.order.resolved().model, outcome, self.accepted.elapsed());
+    fn finish(&self, outcome: Outcome) {
+        let (request, duration) = (self.order.resolved(), self.accepted.elapsed());
+        self.metrics.job_finished(&request.model, outcome, duration);
+        let duration_seconds = duration.as_secs_f64();
+        tracing::info!(outcome = outcome.name(), images = request.n, duration_seconds, "generation ended");
     }
 
     /// Makes a file of a picture, on the blocking pool.

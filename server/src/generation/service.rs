@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use futures::StreamExt as _;
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
+use tracing::{Instrument as _, Span, error_span};
 use uuid::Uuid;
 use x0_engine::{EngineHandle, JobId, Rejected, Snapshot};
 use x0_openapi::{Event, GenerationRecord};
@@ -17,6 +18,7 @@ use crate::auth::{Budget, Caller, Exceeded, Hold, Owner};
 use crate::clock::now;
 use crate::metrics::Metrics;
 use crate::store::{Created, Followed, IdempotencyKey, JobStore, NewGeneration, StoreError};
+use crate::telemetry::{Trail, adopt};
 use crate::validate::{Order, Work};
 
 /// Bounds of what a refused client is told to wait.
@@ -85,8 +87,8 @@ impl Generations {
         key: Option<IdempotencyKey>,
     ) -> Result<Accepted, Refused> {
         // On a task of its own: a client that goes away in the middle must not leave a generation that nobody works on.
-        let this = self.clone();
-        let accepting = tokio::spawn(async move { this.accept_whole(caller, order, key).await });
+        let (this, trail) = (self.clone(), Trail::current());
+        let accepting = tokio::spawn(async move { this.accept_whole(caller, order, key, trail).await });
         accepting.await.unwrap_or(Err(Refused::EngineGone))
     }
 
@@ -95,6 +97,7 @@ impl Generations {
         caller: Caller,
         order: Order,
         key: Option<IdempotencyKey>,
+        trail: Option<Trail>,
     ) -> Result<Accepted, Refused> {
         let owner = caller.owner();
         let id = Uuid::now_v7();
@@ -109,7 +112,7 @@ impl Generations {
             }
             Created::Mismatch => return Err(Refused::KeyMismatch),
         }
-        if let Err(refused) = self.submit(id, &caller, &order, ahead) {
+        if let Err(refused) = self.submit(id, &caller, &order, ahead, trail) {
             self.store.discard(id).await?;
             return Err(refused);
         }
@@ -118,9 +121,18 @@ impl Generations {
     }
 
     /// Hands a remembered generation to the engine, with someone who writes down what becomes of it.
-    fn submit(&self, id: Uuid, caller: &Caller, order: &Order, ahead: Snapshot) -> Result<(), Refused> {
+    fn submit(
+        &self,
+        id: Uuid,
+        caller: &Caller,
+        order: &Order,
+        ahead: Snapshot,
+        trail: Option<Trail>,
+    ) -> Result<(), Refused> {
         let now = Instant::now();
         let place = self.place(caller, order, ahead)?;
+        let request = order.resolved();
+        let waits = self.metrics.job_waits(&request.model, request.priority);
         let job = order.job(id, caller.owner().tenant(), now);
         let inbox = self.inboxes.open(job.id, job.images.get()).ok_or(Refused::EngineGone)?;
         if let Err(rejected) = self.engine.submit(job) {
@@ -131,6 +143,7 @@ impl Generations {
                 Rejected::Draining => Refused::EngineGone,
             });
         }
+        let span = span(id, caller, order, trail);
         let recorder = Recorder {
             id,
             order: order.clone(),
@@ -140,11 +153,14 @@ impl Generations {
             encoders: self.encoders.clone(),
             accepted: now,
             queued: false,
+            waits: Some(waits),
+            phase: span.in_scope(|| error_span!("queue")),
         };
-        self.recorders.spawn(async move {
+        let recording = async move {
             recorder.run(inbox).await;
             drop(place);
-        });
+        };
+        self.recorders.spawn(recording.instrument(span));
         Ok(())
     }
 
@@ -195,6 +211,21 @@ impl Generations {
         self.recorders.close();
         self.recorders.wait().await;
     }
+}
+
+/// The span of a generation. It outlives that of its request, and so is not within it, but knows it.
+fn span(id: Uuid, caller: &Caller, order: &Order, trail: Option<Trail>) -> Span {
+    let span = error_span!(
+        parent: None,
+        "image_generation",
+        generation = %id,
+        request_id = trail.as_ref().map(|trail| trail.request_id.as_str()),
+        trace_id = trail.as_ref().map(|trail| trail.span.trace_id()),
+        key_id = caller.owner().0.map(tracing::field::display),
+        model = order.resolved().model,
+    );
+    adopt(&span, trail.map(|trail| trail.span));
+    span
 }
 
 /// Cancels a generation when it is dropped, unless it was disarmed: for the time in which a client waits for its answer.

@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -13,6 +14,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
+use socket2::SockRef;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, Semaphore};
@@ -40,6 +42,8 @@ impl Default for ConnectionLimits {
     }
 }
 
+/// Bytes that the kernel takes for a client that does not read; by itself it takes megabytes.
+const SEND_BUFFER: usize = 256 << 10;
 /// Bytes of a request's head.
 const MAX_HEAD: usize = 64 << 10;
 /// Requests at once on one HTTP/2 connection.
@@ -82,11 +86,11 @@ pub async fn serve(
             refuse(stream);
             continue;
         };
-        let connection = Connection { limits, router: router.clone(), lifecycle: lifecycle.clone(), peer };
-        let held = metrics.hold(HeldGauge::Connection);
+        let (router, lifecycle, metrics) = (router.clone(), lifecycle.clone(), metrics.clone());
+        let connection = Connection { limits, router, lifecycle, metrics, peer };
         connections.spawn(async move {
             connection.run(stream).await;
-            drop((permit, held));
+            drop(permit);
         });
     }
     drop(listener);
@@ -105,6 +109,7 @@ struct Connection {
     limits: ConnectionLimits,
     router: Router,
     lifecycle: Lifecycle,
+    metrics: Metrics,
     peer: SocketAddr,
 }
 
@@ -112,7 +117,11 @@ impl Connection {
     async fn run(self, stream: TcpStream) {
         // Events are small, and each is to arrive when it happens.
         let _ = stream.set_nodelay(true);
-        let io = TokioIo::new(Patient::new(stream, self.limits.write_timeout));
+        let _ = SockRef::from(&stream).set_send_buffer_size(SEND_BUFFER);
+        let mut held = self.metrics.hold(HeldGauge::NewConnection);
+        let gave_up = Arc::new(AtomicBool::new(false));
+        let _slow = Slow { gave_up: gave_up.clone(), metrics: self.metrics.clone() };
+        let io = TokioIo::new(Patient::new(stream, self.limits.write_timeout, gave_up));
         let first_request = Arc::new(Notify::new());
         let service = service_fn({
             let (router, peer, first_request) = (self.router, self.peer, first_request.clone());
@@ -145,6 +154,7 @@ impl Connection {
                     tracing::debug!(peer = %self.peer, "no request came in time");
                     return;
                 }
+                held = self.metrics.hold(HeldGauge::Connection);
             }
         }
         tokio::select! {
@@ -153,6 +163,21 @@ impl Connection {
         }
         connection.as_mut().graceful_shutdown();
         log_end(connection.await);
+        drop(held);
+    }
+}
+
+/// Counts a connection that was given up because its client did not read, when it is over.
+struct Slow {
+    gave_up: Arc<AtomicBool>,
+    metrics: Metrics,
+}
+
+impl Drop for Slow {
+    fn drop(&mut self) {
+        if self.gave_up.load(Ordering::Acquire) {
+            self.metrics.slow_client_closed();
+        }
     }
 }
 

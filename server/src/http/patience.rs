@@ -2,6 +2,8 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -14,13 +16,15 @@ use tokio::time::{Instant, Sleep, sleep_until};
 pub(super) struct Patient<T> {
     connection: T,
     limit: Duration,
+    /// Set when it breaks off.
+    gave_up: Arc<AtomicBool>,
     /// Runs while a write waits.
     deadline: Option<Pin<Box<Sleep>>>,
 }
 
 impl<T> Patient<T> {
-    pub(super) fn new(connection: T, limit: Duration) -> Self {
-        Self { connection, limit, deadline: None }
+    pub(super) fn new(connection: T, limit: Duration, gave_up: Arc<AtomicBool>) -> Self {
+        Self { connection, limit, gave_up, deadline: None }
     }
 
     /// Lets time run while a write waits.
@@ -32,6 +36,7 @@ impl<T> Patient<T> {
         let limit = self.limit;
         let deadline = self.deadline.get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + limit)));
         ready!(deadline.as_mut().poll(context));
+        self.gave_up.store(true, Ordering::Release);
         Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client does not read")))
     }
 }
@@ -84,11 +89,13 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn who_does_not_read_is_left() {
         let (near, mut far) = duplex(4);
-        let mut near = Patient::new(near, Duration::from_secs(20));
+        let gave_up = Arc::new(AtomicBool::new(false));
+        let mut near = Patient::new(near, Duration::from_secs(20), gave_up.clone());
         near.write_all(b"1234").await.unwrap();
         let start = Instant::now();
         assert_eq!(near.write_all(b"5").await.unwrap_err().kind(), io::ErrorKind::TimedOut);
         assert_eq!(start.elapsed().as_secs(), 20);
+        assert!(gave_up.load(Ordering::Acquire));
 
         far.read_exact(&mut [0; 4]).await.unwrap();
         near.write_all(b"5678").await.expect("patience is renewed when something was read");

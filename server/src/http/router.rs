@@ -33,7 +33,7 @@ pub fn router(app: AppState) -> Router {
     api.merge(docs::router(&document()))
         .merge(page::router())
         .fallback(|| async { ApiError::new(ErrorCode::NotFound, "no such route; GET /docs lists all") })
-        .layer(from_fn(layers::rate_limit))
+        .layer(from_fn_with_state(app.metrics.clone(), layers::rate_limit))
         .layer(from_fn_with_state(app.clone(), layers::authenticate))
         .layer(from_fn_with_state(app.origins.clone(), layers::known_origin))
         .layer(from_fn(layers::short_uri))
@@ -45,6 +45,7 @@ pub fn router(app: AppState) -> Router {
         .layer(option_layer(app.origins.cors()))
         .layer(from_fn(layers::problem))
         .layer(from_fn_with_state(app.metrics.clone(), layers::access_log))
+        .layer(from_fn(layers::trace))
         .layer(from_fn(layers::request_id))
         .with_state(app)
 }

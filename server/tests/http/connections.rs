@@ -66,7 +66,7 @@ async fn slow_heads_are_not_waited_for() {
     let mut idle = connect(&server).await;
     idle.write_all(b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
     assert_eq!(status(&until_closed(&mut idle).await), 200, "an idle connection is closed after its answer");
-    server.metric("x0_connections 1").await;
+    server.metric("x0_connections{state=\"open\"} 1").await;
 }
 
 #[tokio::test]
@@ -133,7 +133,7 @@ async fn connections_are_capped() {
     assert_eq!(status(&answer), 503);
     assert!(answer.contains("\"overloaded\"") && answer.contains("retry-after: 1"), "{answer}");
     drop(open);
-    server.metric("x0_connections 1").await;
+    server.metric("x0_connections{state=\"open\"} 1").await;
 }
 
 #[tokio::test]

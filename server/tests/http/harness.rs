@@ -449,6 +449,10 @@ impl Catalog for ToyCatalog {
         Ok(())
     }
 
+    fn load_duration(&self, name: &str) -> Option<Duration> {
+        self.is_loaded(name).then_some(Duration::from_millis(1500))
+    }
+
     fn unload(&self, name: &str) {
         self.loaded.lock().unwrap().remove(name);
     }

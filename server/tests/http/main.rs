@@ -10,6 +10,7 @@ mod failures;
 mod generations;
 mod harness;
 mod keys;
+mod logs;
 mod operations;
 mod picture_settings;
 mod queue;

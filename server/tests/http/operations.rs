@@ -45,26 +45,111 @@ async fn a_hanging_model_call_is_noticed() {
     assert_eq!(server.get("/livez").await.status(), 200, "an idle engine is alive");
     server.accept(&json!({"class_label": 0})).await;
     within(async { while server.get("/livez").await.status() == 200 {} }).await;
+    assert!(server.get("/metrics").await.text().await.unwrap().contains("x0_watchdog_trips_total "));
     server.gate.open();
     within(async { while server.get("/livez").await.status() == 503 {} }).await;
 }
 
 #[tokio::test]
-async fn metrics_tell_of_a_generation() {
-    let server = TestServer::start().await;
-    server.finish(&json!({"class_label": 0, "steps": 3, "n": 2})).await;
+async fn metrics_tell_of_what_happened() {
+    let server = TestServer::start_with(|config| config.queue_size = 2).await;
+    let words =
+        |prompt: &str| json!({"model": "words", "prompt": prompt, "width": 64, "height": 64, "guidance_scale": 1});
+    server.finish(&json!({"class_label": 0, "steps": 3, "n": 2, "guidance_scale": 1})).await;
+    server.follow(&json!({"model": "blobs", "preview": {"every": 2}})).await.rest().await;
+    for prompt in ["nan", "panic", "out of memory"] {
+        server.finish(&words(prompt)).await;
+    }
+    server.answer(server.post(&json!({"class_label": 0, "steps": 0}))).await;
+    server.get("/nowhere").await;
+
+    server.gate.shut();
+    let waits = server.accept(&json!({"class_label": 0, "deadline_seconds": 1})).await;
+    server.held().await;
+    let cancelled = server.accept(&json!({"class_label": 0, "priority": "high"})).await;
+    server.answer(server.post(&json!({"class_label": 0}))).await;
+    let depth = async |n: u32| {
+        within(async {
+            loop {
+                let text = server.get("/metrics").await.text().await.unwrap();
+                let depth = text.lines().filter(|line| line.starts_with("x0_queue_depth{"));
+                if depth.filter_map(|line| line.split(' ').next_back()?.parse::<u32>().ok()).sum::<u32>() <= n {
+                    break;
+                }
+            }
+        })
+        .await;
+    };
+    depth(2).await;
+    server.request(Method::DELETE, &format!("/v1/generations/{cancelled}")).send().await.unwrap();
+    server.gate.open();
+    server.state(&waits, "failed").await;
+    depth(0).await;
+    let events = server.request(Method::GET, &format!("/v1/generations/{waits}/events")).header("last-event-id", "?");
+    events.send().await.unwrap().bytes().await.unwrap();
+
     for line in [
-        r#"x0_jobs_submitted_total{model="toy",priority="normal"} 1"#,
+        r#"x0_http_requests_total{method="POST",route="/v1/generations",status="200"} 5"#,
+        r#"x0_http_requests_total{method="POST",route="/v1/generations",status="422"} 1"#,
+        r#"x0_http_requests_total{method="GET",route="unmatched",status="404"} 1"#,
+        r#"x0_http_request_duration_seconds_count{method="POST",route="/v1/generations"} 9"#,
+        r#"x0_http_request_body_bytes_count{method="POST"} 9"#,
+        "x0_http_requests_in_flight 1",
+        r#"x0_connections{state="new"} 0"#,
+        r#"x0_jobs_submitted_total{model="toy",priority="normal"} 2"#,
+        r#"x0_jobs_submitted_total{model="toy",priority="high"} 1"#,
         r#"x0_jobs_finished_total{model="toy",outcome="succeeded"} 1"#,
+        r#"x0_jobs_finished_total{model="toy",outcome="expired"} 1"#,
+        r#"x0_jobs_finished_total{model="toy",outcome="cancelled"} 1"#,
+        r#"x0_jobs_finished_total{model="words",outcome="failed"} 3"#,
+        r#"x0_jobs_rejected_total{reason="queue_full"} 1"#,
+        r#"x0_jobs_rejected_total{reason="out_of_range"} 1"#,
+        r#"x0_job_duration_seconds_count{model="toy"} 3"#,
+        r#"x0_job_queue_wait_seconds_count{model="blobs",priority="normal"} 1"#,
+        r#"x0_queue_depth{model="toy",priority="high"} 0"#,
+        "x0_queue_oldest_age_seconds 0",
+        "x0_queue_capacity 2",
+        "x0_jobs_running 0",
+        r#"x0_step_duration_seconds_count{model="blobs"} 4"#,
+        r#"x0_batch_size_sum{model="toy"} 7"#,
+        r#"x0_batch_rows_sum{model="toy"} 8"#,
+        r#"x0_stage_duration_seconds_count{model="blobs",stage="begin"} 1"#,
+        r#"x0_stage_duration_seconds_count{model="blobs",stage="preview"} 2"#,
+        r#"x0_stage_duration_seconds_count{model="blobs",stage="decode"} 1"#,
+        r#"x0_stage_duration_seconds_count{model="blobs",stage="encode"} 1"#,
         r#"x0_images_generated_total{model="toy"} 2"#,
-        r#"x0_batch_size_sum{model="toy"} 6"#,
-        r#"x0_job_queue_wait_seconds_count{model="toy",priority="normal"} 1"#,
-        r#"x0_http_requests_total{method="POST",route="/v1/generations",status="200"} 1"#,
+        r#"x0_pixel_steps_total{model="toy"} 384"#,
+        "x0_nan_outputs_total 1",
+        r#"x0_oom_total{device="cpu"} 1"#,
+        "x0_worker_panics_total 1",
+        "x0_sse_clients 0",
+        r#"x0_sse_events_sent_total{type="succeeded"} 1"#,
+        r#"x0_sse_resumes_total{result="unknown"} 1"#,
+        r#"x0_model_load_duration_seconds{model="toy"} 1.5"#,
+        r#"x0_model_loaded{model="toy"} 1"#,
         r#"x0_model_loaded{model="words"} 0"#,
         "x0_engine_up 1",
         "x0_ready 1",
     ] {
         server.metric(line).await;
+    }
+    let text = server.get("/metrics").await.text().await.unwrap();
+    for family in [
+        "x0_worker_busy_seconds_total",
+        "x0_build_info{version=",
+        "process_resident_memory_bytes",
+        "process_open_fds",
+        "process_cpu_seconds_total",
+    ] {
+        let value = text.lines().find(|line| line.starts_with(family)).and_then(|line| line.split(' ').next_back());
+        assert!(value.unwrap_or_else(|| panic!("{family}")).parse::<f64>().unwrap() > 0.0, "{family}");
+    }
+    // What has not happened is not there yet, but what is there was described.
+    for line in text.lines().filter(|line| !line.starts_with('#') && !line.is_empty()) {
+        let name = line.split(['{', ' ']).next().unwrap();
+        let family = ["_bucket", "_sum", "_count"].iter().find_map(|end| name.strip_suffix(end)).unwrap_or(name);
+        let described = [name, family].iter().any(|name| text.contains(&format!("# HELP {name} ")));
+        assert!(described, "{name} has no description");
     }
 }
 
@@ -74,6 +159,7 @@ async fn strange_requests_make_no_new_series() {
     let series = async || server.get("/metrics").await.text().await.unwrap().lines().count();
     server.get("/nowhere").await;
     server.request(Method::from_bytes(b"BREW").unwrap(), "/livez").send().await.unwrap();
+    server.answer(server.post(&json!({"model": "m"}))).await;
     series().await;
     let before = series().await;
     for i in 0..200 {

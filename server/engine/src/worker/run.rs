@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::shared::Shared;
 use crate::{
     BatchKey, BatchReport, CostCurve, Denoiser, Ending, Event, EventSink, Failure, FailureCode, ImageId, ImageStep,
-    JobId, Outcome, Plan, Scheduler, SchedulerOptions, StepReport, Transition,
+    JobId, Outcome, Plan, Scheduler, SchedulerOptions, Stage, StageReport, StepReport, Transition,
 };
 
 /// All that the engine's thread owns.
@@ -17,8 +17,8 @@ pub(super) struct Worker<D: Denoiser, S> {
     sink: S,
     shared: Arc<Shared<D::Work>>,
     scheduler: Scheduler,
-    /// What the jobs in the scheduler ask for.
-    works: BTreeMap<JobId, Arc<D::Work>>,
+    /// What the jobs in the scheduler ask for, and of which model.
+    works: BTreeMap<JobId, (Arc<str>, Arc<D::Work>)>,
     slots: BTreeMap<ImageId, D::Slot>,
 }
 
@@ -60,7 +60,7 @@ impl<D: Denoiser, S: EventSink<D::Picture>> Worker<D, S> {
         let Some(received) = self.shared.receive(self.scheduler.is_empty()) else { return false };
         for job in received.submitted {
             self.scheduler.submit(&job);
-            self.works.insert(job.id, job.work);
+            self.works.insert(job.id, (job.key.model, job.work));
         }
         for id in received.cancelled {
             self.scheduler.cancel(id);
@@ -93,8 +93,9 @@ impl<D: Denoiser, S: EventSink<D::Picture>> Worker<D, S> {
     fn admit(&mut self, images: &[ImageId]) -> Made<D::Picture> {
         let mut made = Made::nothing();
         for id in images {
-            let work = Arc::clone(&self.works[&id.job]);
+            let (model, work) = self.works[&id.job].clone();
             let (slot, duration) = self.call(|denoiser| denoiser.admit(&work, id.image));
+            self.stage(model, Stage::Begin, duration);
             made.outcome.duration += duration;
             match slot.flatten() {
                 Ok(slot) => drop(self.slots.insert(*id, slot)),
@@ -133,7 +134,8 @@ impl<D: Denoiser, S: EventSink<D::Picture>> Worker<D, S> {
         made: &mut Made<D::Picture>,
     ) -> Result<(), Failure> {
         if step.preview {
-            let (picture, _) = self.call(|denoiser| denoiser.preview(&slot));
+            let (picture, duration) = self.call(|denoiser| denoiser.preview(&slot));
+            self.stage(self.works[&step.image.job].0.clone(), Stage::Preview, duration);
             made.pictures.insert(step.image, picture.flatten()?);
         }
         made.reports.insert(step.image, report);
@@ -145,6 +147,7 @@ impl<D: Denoiser, S: EventSink<D::Picture>> Worker<D, S> {
         let mut made = Made::nothing();
         if let Some(slot) = self.slots.remove(&id) {
             let (picture, duration) = self.call(|denoiser| denoiser.decode(slot));
+            self.stage(self.works[&id.job].0.clone(), Stage::Decode, duration);
             made.outcome.duration = duration;
             match picture.flatten() {
                 Ok(picture) => drop(made.pictures.insert(id, picture)),
@@ -160,7 +163,11 @@ impl<D: Denoiser, S: EventSink<D::Picture>> Worker<D, S> {
         let result = catch_unwind(AssertUnwindSafe(|| call(&mut self.denoiser)));
         let duration = self.shared.clock.now().saturating_duration_since(start);
         self.shared.stamp();
-        (result.map_err(|_| model_error("the model panicked")), duration)
+        let result = result.map_err(|_| {
+            let _ = catch_unwind(AssertUnwindSafe(|| self.sink.panicked()));
+            model_error("the model panicked")
+        });
+        (result, duration)
     }
 
     fn pass_on(&mut self, job: JobId, transition: Transition, made: &mut Made<D::Picture>) {
@@ -197,6 +204,10 @@ impl<D: Denoiser, S: EventSink<D::Picture>> Worker<D, S> {
     fn tell(&self, job: JobId, event: Event<D::Picture>) {
         // A sink that panics was reported by the hook; the other jobs are not to suffer for it.
         let _ = catch_unwind(AssertUnwindSafe(|| self.sink.event(job, event)));
+    }
+
+    fn stage(&self, model: Arc<str>, stage: Stage, duration: Duration) {
+        let _ = catch_unwind(AssertUnwindSafe(|| self.sink.stage(StageReport { model, stage, duration })));
     }
 
     fn report(&self, report: BatchReport) {

@@ -9,6 +9,7 @@ use crate::auth::Owner;
 use crate::generation::{Inboxes, Outlet};
 use crate::samples;
 use crate::store::{MemoryStore, MemoryStoreOptions, NewGeneration};
+use x0_openapi::State;
 
 /// Lets a recorder write down `events` of a generation of `n` images, with the engine gone after them. Gives the record.
 async fn recorded(n: u32, events: Vec<Event<Picture>>) -> x0_openapi::GenerationRecord {
@@ -31,6 +32,8 @@ async fn recorded(n: u32, events: Vec<Event<Picture>>) -> x0_openapi::Generation
         encoders: Arc::new(Semaphore::new(1)),
         accepted: Instant::now(),
         queued: false,
+        waits: None,
+        phase: Span::none(),
     };
     let (sender, inbox) = mpsc::channel(64);
     for event in events {

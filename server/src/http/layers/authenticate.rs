@@ -31,6 +31,9 @@ pub async fn authenticate(State(app): State<AppState>, mut request: Request, nex
         app.metrics.auth_failed(AuthFailure::Scope);
         return Err(forbidden(&caller, scope));
     }
+    if let Some(key) = caller.owner().0 {
+        tracing::Span::current().record("key_id", tracing::field::display(key));
+    }
     request.extensions_mut().insert(caller);
     Ok(next.run(request).await)
 }

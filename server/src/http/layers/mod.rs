@@ -6,6 +6,7 @@ mod origin;
 mod problem;
 mod rate_limit;
 mod request_id;
+mod trace;
 mod uri;
 
 pub use access_log::access_log;
@@ -14,4 +15,5 @@ pub use origin::{Origins, known_origin};
 pub use problem::{panicked, problem};
 pub use rate_limit::rate_limit;
 pub use request_id::{RequestId, request_id};
+pub use trace::trace;
 pub use uri::short_uri;

@@ -1,15 +1,17 @@
 //! Nobody sends requests faster than they may.
 
-use axum::extract::Request;
+use axum::extract::{Request, State};
+use axum::http::Method;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use x0_openapi::ErrorCode;
 
 use crate::auth::{Allowance, Budget, Caller};
 use crate::http::error::{ApiError, budget_headers};
+use crate::metrics::Metrics;
 
 /// Counts the requests of each key, refuses those that are too many, and says how many are left.
-pub async fn rate_limit(request: Request, next: Next) -> Response {
+pub async fn rate_limit(State(metrics): State<Metrics>, request: Request, next: Next) -> Response {
     let allowance = request.extensions().get::<Caller>().and_then(Caller::allowance);
     match allowance.and_then(Allowance::request) {
         None => next.run(request).await,
@@ -21,7 +23,12 @@ pub async fn rate_limit(request: Request, next: Next) -> Response {
             }
             response
         }
-        Some(Err(budget)) => refused(budget).into_response(),
+        Some(Err(budget)) => {
+            if request.method() == Method::POST {
+                metrics.job_rejected(ErrorCode::RateLimited);
+            }
+            refused(budget).into_response()
+        }
     }
 }
 

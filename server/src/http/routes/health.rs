@@ -28,9 +28,7 @@ const PATIENCE: u32 = 3;
     ),
 )]
 pub async fn livez(State(app): State<AppState>) -> (StatusCode, Json<Health>) {
-    let silent = Instant::now().saturating_duration_since(app.engine.last_progress());
-    let works = app.inboxes.is_open() && silent < app.step_timeout * PATIENCE;
-    let alive = works || app.lifecycle.stage() >= Stage::Draining;
+    let alive = works(&app) || app.lifecycle.stage() >= Stage::Draining;
     (status(alive), Json(Health { alive, version: env!("CARGO_PKG_VERSION").to_owned() }))
 }
 
@@ -48,6 +46,14 @@ pub async fn livez(State(app): State<AppState>) -> (StatusCode, Json<Health>) {
 pub async fn readyz(State(app): State<AppState>) -> (StatusCode, Json<Readiness>) {
     let readiness = readiness(&app);
     (status(readiness.ready), Json(readiness))
+}
+
+/// Whether the engine is there and gives signs of life.
+pub(super) fn works(app: &App) -> bool {
+    let silent = Instant::now().saturating_duration_since(app.engine.last_progress());
+    let works = app.inboxes.is_open() && silent < app.step_timeout * PATIENCE;
+    app.metrics.watch(works || app.lifecycle.stage() >= Stage::Draining);
+    works
 }
 
 /// Whether the server takes work, and how much it has.

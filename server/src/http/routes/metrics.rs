@@ -4,7 +4,7 @@ use axum::extract::State;
 use axum::http::header;
 use axum::response::IntoResponse;
 
-use super::health::readiness;
+use super::health::{readiness, works};
 use crate::app::AppState;
 use crate::metrics::Process;
 
@@ -18,11 +18,16 @@ use crate::metrics::Process;
 )]
 pub async fn metrics(State(app): State<AppState>) -> impl IntoResponse {
     let readiness = readiness(&app);
-    app.metrics.queue(readiness.queue.waiting, readiness.queue.running, readiness.queue.capacity);
+    let oldest = app.engine.snapshot().oldest_queued.unwrap_or_default();
+    app.metrics.queue(oldest, readiness.queue.running, readiness.queue.capacity);
     app.metrics.health(app.inboxes.is_open(), readiness.ready);
+    works(&app);
     let catalog = app.validator.catalog();
     for info in catalog.infos() {
         app.metrics.model_loaded(&info.name, catalog.is_loaded(&info.name));
+        if let Some(duration) = catalog.load_duration(&info.name) {
+            app.metrics.model_load(&info.name, duration);
+        }
     }
     if let Some(process) = Process::read() {
         app.metrics.process(process);
