@@ -272,6 +272,8 @@ async fn who_goes_away_cancels() {
         _ = making => panic!("nothing was made"),
         () = server.held() => {}
     }
+    // A hundred steps of nothing would be done before the server hears of it.
+    server.metric("x0_http_requests_in_flight 1").await;
     server.gate.open();
     server.metric(r#"x0_jobs_finished_total{model="words",outcome="cancelled"} 2"#).await;
     assert_eq!(server.json("/sdapi/v1/progress").await["state"]["job_count"], 0);
