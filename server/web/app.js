@@ -153,9 +153,7 @@ async function offered() {
       return await Promise.all([api.models(), api.samplers()]);
     } catch (problem) {
       if (problem.status !== 401) throw problem;
-      say(problem.message);
-      await ask(problem);
-      say("");
+      await ask();
     }
   }
 }

@@ -5,13 +5,13 @@ const NAME = "x0-key";
 /** The key, or `null` when none was asked for. */
 export const key = () => sessionStorage.getItem(NAME);
 
-/** Asks for a key, and says what is wrong with the one before. Resolves when there is one. */
-export function ask(problem) {
+/** Asks for a key, and says so if there was one before, which was wrong. Resolves when there is one. */
+export function ask() {
   const dialog = document.querySelector("#key");
   const { secret } = dialog.querySelector("form").elements;
   const error = dialog.querySelector("[role=alert]");
   error.hidden = key() === null;
-  error.textContent = problem.message;
+  error.textContent = "The server does not know this key.";
   secret.value = "";
   dialog.showModal();
   return new Promise((resolve) => {
