@@ -4,6 +4,7 @@ use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
 use crate::event::Event;
+use crate::openai::OpenAiEvent;
 use crate::problem::Problem;
 use crate::sdapi::SdapiInfo;
 
@@ -27,7 +28,7 @@ use crate::sdapi::SdapiInfo;
         (name = "operations", description = "For those who run the server"),
         (name = "admin", description = "For those who run the server, with a key of the scope `admin`"),
     ),
-    components(schemas(Event, Problem, SdapiInfo)),
+    components(schemas(Event, OpenAiEvent, Problem, SdapiInfo)),
     modifiers(&Keys),
 )]
 pub struct ApiDoc;

@@ -10,6 +10,7 @@ mod event;
 mod health;
 mod hugging_face;
 mod json;
+mod media;
 mod model;
 mod names;
 mod openai;
@@ -27,6 +28,7 @@ pub use event::{Event, PreviewEvent, QueuedEvent, ShutdownEvent, StartedEvent, S
 pub use health::{Health, Queue, Readiness};
 pub use hugging_face::{HuggingFaceParameters, HuggingFaceProblem, HuggingFaceRequest, HuggingFaceSize};
 pub use json::{Fields, Json, parse};
+pub use media::{FileBytes, ServerSentEvent};
 pub use model::{
     Model, ModelDefaults, ModelKind, ModelList, ModelSize, Sampler, SamplerList, SamplerOption, SamplerOptionKind,
 };

@@ -15,8 +15,8 @@ use crate::seed::Seed;
 ///
 /// Every field may be left out, unless the model needs it; `null` counts as left out. Fields that are not listed here are
 /// refused. The ranges are this server's defaults; its operator may have set others.
+// The document does not close it with `additionalProperties: false`: surfaces put their fields beside these.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, ToSchema)]
-#[serde(deny_unknown_fields)]
 #[schema(example = json!({"model": "fashion", "class_label": "sneaker", "seed": 7}))]
 pub struct GenerationRequest {
     /// The id of a model, as `GET /v1/models` lists them. Default: the first model that takes what the request gives.

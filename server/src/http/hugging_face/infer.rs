@@ -6,7 +6,7 @@ use axum::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use x0_openapi::{FieldError, HuggingFaceProblem, HuggingFaceRequest, ImageFormat, OnDisconnect};
+use x0_openapi::{FieldError, FileBytes, HuggingFaceProblem, HuggingFaceRequest, ImageFormat, OnDisconnect};
 
 use super::translate::translate;
 use crate::app::AppState;
@@ -34,12 +34,12 @@ const X_SEED: HeaderName = HeaderName::from_static("x-seed");
     params(("model" = String, Path, description = "The model's id", example = "fashion")),
     request_body(content(
         (HuggingFaceRequest = "application/json"),
-        (Vec<u8> = "image/png"),
-        (Vec<u8> = "image/jpeg"),
-        (Vec<u8> = "image/webp"),
+        (FileBytes = "image/png"),
+        (FileBytes = "image/jpeg"),
+        (FileBytes = "image/webp"),
     )),
     responses(
-        (status = 200, description = "The picture", content((Vec<u8> = "image/png"), (Vec<u8> = "image/jpeg"), (Vec<u8> = "image/webp"))),
+        (status = 200, description = "The picture", content((FileBytes = "image/png"), (FileBytes = "image/jpeg"), (FileBytes = "image/webp"))),
         (status = "4XX", description = "The request is wrong", body = HuggingFaceProblem),
         (status = "5XX", description = "The picture cannot be made", body = HuggingFaceProblem),
     ),

@@ -4,7 +4,7 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::header::HeaderMap;
 use axum::response::Response;
-use x0_openapi::{OpenAiEvent, OpenAiImageRequest, OpenAiImages, OpenAiProblem};
+use x0_openapi::{OpenAiImageRequest, OpenAiImages, OpenAiProblem, ServerSentEvent};
 
 use super::answer;
 use super::translate::{Subject, translate};
@@ -32,7 +32,7 @@ use crate::http::making;
     responses(
         (status = 200, description = "The pictures, or what happens until they are finished", content(
             (OpenAiImages = "application/json"),
-            (OpenAiEvent = "text/event-stream"),
+            (ServerSentEvent = "text/event-stream"),
         )),
         (status = "4XX", description = "The request is wrong", body = OpenAiProblem),
         (status = "5XX", description = "The picture cannot be made", body = OpenAiProblem),

@@ -5,8 +5,8 @@ use axum::extract::State;
 use axum::http::header::HeaderMap;
 use axum::response::Response;
 use x0_openapi::{
-    ErrorCode, FieldError, MaskWhere, OpenAiEditForm, OpenAiEditRequest, OpenAiEvent, OpenAiImages,
-    OpenAiInputFidelity, OpenAiProblem,
+    ErrorCode, FieldError, MaskWhere, OpenAiEditForm, OpenAiEditRequest, OpenAiImages, OpenAiInputFidelity,
+    OpenAiProblem, ServerSentEvent,
 };
 
 use super::translate::{Subject, translate};
@@ -32,7 +32,7 @@ use crate::http::making;
     responses(
         (status = 200, description = "The pictures, or what happens until they are finished", content(
             (OpenAiImages = "application/json"),
-            (OpenAiEvent = "text/event-stream"),
+            (ServerSentEvent = "text/event-stream"),
         )),
         (status = "4XX", description = "The request is wrong", body = OpenAiProblem),
         (status = "5XX", description = "The picture cannot be made", body = OpenAiProblem),

@@ -8,7 +8,9 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use axum::response::{IntoResponse, Response};
-use x0_openapi::{ErrorCode, Event, GenerationRecord, GenerationRequest, ImageFormat, OnDisconnect, Problem};
+use x0_openapi::{
+    ErrorCode, FileBytes, GenerationRecord, GenerationRequest, ImageFormat, OnDisconnect, Problem, ServerSentEvent,
+};
 
 use super::with_files;
 use crate::app::AppState;
@@ -50,10 +52,10 @@ const X_SEED: HeaderName = HeaderName::from_static("x-seed");
     responses(
         (status = 200, description = "The finished record, the event stream, or the picture", content(
             (GenerationRecord = "application/json"),
-            (Event = "text/event-stream"),
-            (Vec<u8> = "image/png"),
-            (Vec<u8> = "image/jpeg"),
-            (Vec<u8> = "image/webp"),
+            (ServerSentEvent = "text/event-stream"),
+            (FileBytes = "image/png"),
+            (FileBytes = "image/jpeg"),
+            (FileBytes = "image/webp"),
         )),
         (status = 202, description = "Accepted", body = GenerationRecord, headers(("location" = String, description = "The record's address"))),
         (status = "4XX", description = "The request is wrong", body = Problem, content_type = "application/problem+json"),

@@ -3,7 +3,7 @@
 use axum::extract::{Path, State};
 use axum::http::header::{HeaderMap, HeaderName};
 use axum::response::Response;
-use x0_openapi::{Event, Problem};
+use x0_openapi::{Problem, ServerSentEvent};
 
 use super::generation_id;
 use crate::app::AppState;
@@ -28,7 +28,7 @@ const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
         ("Last-Event-ID" = Option<String>, Header, description = "The id of the last event that was received", example = "1.2"),
     ),
     responses(
-        (status = 200, description = "The events", body = Event, content_type = "text/event-stream"),
+        (status = 200, description = "The events", body = ServerSentEvent, content_type = "text/event-stream"),
         (status = 204, description = "Nothing more will come"),
         (status = 404, description = "No such generation", body = Problem, content_type = "application/problem+json"),
         (status = 429, description = "Too many streams are open", body = Problem, content_type = "application/problem+json"),

@@ -3,7 +3,7 @@
 use axum::extract::{Path, State};
 use axum::http::header::{self, HeaderValue};
 use axum::response::{IntoResponse, Response};
-use x0_openapi::{ErrorCode, Problem};
+use x0_openapi::{ErrorCode, FileBytes, Problem};
 
 use super::generation_id;
 use crate::app::AppState;
@@ -22,7 +22,7 @@ use crate::store::StoredImage;
         ("index" = u32, Path, description = "0 for the first image"),
     ),
     responses(
-        (status = 200, description = "The file", content((Vec<u8> = "image/png"), (Vec<u8> = "image/jpeg"), (Vec<u8> = "image/webp"))),
+        (status = 200, description = "The file", content((FileBytes = "image/png"), (FileBytes = "image/jpeg"), (FileBytes = "image/webp"))),
         (status = 404, description = "No such image, or not yet", body = Problem, content_type = "application/problem+json"),
     ),
 )]
