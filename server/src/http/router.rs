@@ -37,6 +37,7 @@ pub fn router(app: AppState) -> Router {
         .layer(from_fn_with_state(app.clone(), layers::authenticate))
         .layer(from_fn_with_state(app.origins.clone(), layers::known_origin))
         .layer(from_fn(layers::short_uri))
+        .layer(from_fn(layers::framing))
         .layer(CatchPanicLayer::custom(layers::panicked))
         .layer(SetResponseHeaderLayer::if_not_present(
             header::X_CONTENT_TYPE_OPTIONS,

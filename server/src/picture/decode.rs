@@ -108,8 +108,14 @@ fn transparent(image: &DynamicImage) -> Picture {
 }
 
 fn decode(file: &[u8], limits: DecodeLimits) -> Result<DynamicImage, DecodeError> {
-    let corrupt =
-        |error: image::ImageError| DecodeError::new(ErrorCode::CorruptImage, format!("cannot be decoded: {error}"));
+    let corrupt = |error: image::ImageError| {
+        if matches!(error, image::ImageError::Limits(_)) {
+            let most = limits.memory;
+            let message = format!("decoding it takes more than the {most} bytes that this server allows");
+            return DecodeError::new(ErrorCode::ImageTooLarge, message);
+        }
+        DecodeError::new(ErrorCode::CorruptImage, format!("cannot be decoded: {error}"))
+    };
 
     let unsupported = || DecodeError::new(ErrorCode::UnsupportedImage, "not a PNG, JPEG or WebP file");
     let format = known(file).ok_or_else(unsupported)?;

@@ -18,6 +18,30 @@ const BODIES: &[(&str, u16, &str)] = &[
     ("{\"guidance_scale\":1e400}", 400, "invalid_json"),
     ("{\"prompt\":\"\\ud800\"}", 400, "invalid_json"),
     ("class_label=0", 400, "invalid_json"),
+    ("{\"n\":1}{\"n\":2}", 400, "invalid_json"),
+    ("{'n':1}", 400, "invalid_json"),
+    ("{\"n\":1,}", 400, "invalid_json"),
+    ("{n:1}", 400, "invalid_json"),
+    ("/* */{}", 400, "invalid_json"),
+    ("{\"n\":01}", 400, "invalid_json"),
+    ("{\"n\":+1}", 400, "invalid_json"),
+    ("{\"n\":.5}", 400, "invalid_json"),
+    ("{\"n\":1.}", 400, "invalid_json"),
+    ("{\"n\":0x10}", 400, "invalid_json"),
+    ("{\"n\":-}", 400, "invalid_json"),
+    ("{\"n\":-Infinity}", 400, "invalid_json"),
+    ("{\"n\":1e999999}", 400, "invalid_json"),
+    ("{\"prompt\":\"\u{1}\"}", 400, "invalid_json"),
+    ("{\"prompt\":\"\\q\"}", 400, "invalid_json"),
+    ("{\"prompt\":\"\\u12\"}", 400, "invalid_json"),
+    ("{\"prompt\":\"\\udc00\\ud800\"}", 400, "invalid_json"),
+    ("{\"prompt\":\"", 400, "invalid_json"),
+    ("\0{}", 400, "invalid_json"),
+    ("{}\0", 400, "invalid_json"),
+    ("True", 400, "invalid_json"),
+    ("true", 400, "invalid_json_type"),
+    ("-0.0", 400, "invalid_json_type"),
+    ("[{}]", 400, "invalid_json_type"),
     ("[]", 400, "invalid_json_type"),
     ("[7.5,1,2,\"x\"]", 400, "invalid_json_type"),
     ("null", 400, "invalid_json_type"),
@@ -68,6 +92,7 @@ const TOY: &[(&str, u16, &str, &str)] = &[
     (r#""prompt":"a sheep""#, 422, "conflicting_parameters", "prompt"),
     (r#""negative_prompt":"""#, 422, "conflicting_parameters", "negative_prompt"),
     (r#""clip_skip":1"#, 422, "conflicting_parameters", "clip_skip"),
+    (r#""prompt_syntax":"plain""#, 422, "conflicting_parameters", "prompt_syntax"),
     (r#""init_image":"aGk=""#, 422, "conflicting_parameters", "init_image"),
     (r#""mask_image":"aGk=""#, 422, "conflicting_parameters", "mask_image"),
     (r#""strength":0.5"#, 422, "conflicting_parameters", "strength"),
@@ -104,6 +129,18 @@ const REQUESTS: &[(&str, u16, &str, &str)] = &[
     (r#"{"model":""}"#, 404, "model_not_found", "model"),
     (r#"{"model":"../../etc/passwd"}"#, 404, "model_not_found", "model"),
     (r#"{"model":"toy\u0000"}"#, 404, "model_not_found", "model"),
+    (r#"{"model":"toy\n"}"#, 404, "model_not_found", "model"),
+    (r#"{"model":" toy"}"#, 404, "model_not_found", "model"),
+    (r#"{"model":"TOY"}"#, 404, "model_not_found", "model"),
+    (r#"{"model":"tоy"}"#, 404, "model_not_found", "model"),
+    (r#"{"model":"/etc/passwd"}"#, 404, "model_not_found", "model"),
+    (r#"{"model":"..\\..\\windows"}"#, 404, "model_not_found", "model"),
+    (r#"{"model":"%2e%2e%2ftoy"}"#, 404, "model_not_found", "model"),
+    (r#"{"model":"./toy"}"#, 404, "model_not_found", "model"),
+    (r#"{"model":"toy/"}"#, 404, "model_not_found", "model"),
+    (r#"{"model":"C:toy"}"#, 404, "model_not_found", "model"),
+    (r#"{"model":"file:///toy"}"#, 404, "model_not_found", "model"),
+    (r#"{"model":"\u202etoy"}"#, 404, "model_not_found", "model"),
     (r#"{"model":7}"#, 422, "invalid_type", "model"),
     (r#"{"model":"blobs","class_label":0}"#, 422, "conflicting_parameters", "class_label"),
     (r#"{"model":"blobs","guidance_scale":2}"#, 422, "conflicting_parameters", "guidance_scale"),
@@ -112,6 +149,23 @@ const REQUESTS: &[(&str, u16, &str, &str)] = &[
     (r#"{"prompt":"a\u0000b"}"#, 422, "invalid_prompt", "prompt"),
     (r#"{"prompt":"a\u001bb"}"#, 422, "invalid_prompt", "prompt"),
     (r#"{"prompt":"a","negative_prompt":"\u007f"}"#, 422, "invalid_prompt", "negative_prompt"),
+    (r#"{"prompt":"a","prompt_syntax":"comfy"}"#, 422, "unsupported_value", "prompt_syntax"),
+    (r#"{"prompt":"a","prompt_syntax":1}"#, 422, "invalid_type", "prompt_syntax"),
+    (r#"{"prompt":"[a:b:0.5]","prompt_syntax":"a1111"}"#, 422, "invalid_prompt_syntax", "prompt"),
+    (r#"{"prompt":"[a:0.5]","prompt_syntax":"a1111"}"#, 422, "invalid_prompt_syntax", "prompt"),
+    (r#"{"prompt":"[a|b]","prompt_syntax":"a1111"}"#, 422, "invalid_prompt_syntax", "prompt"),
+    (
+        r#"{"prompt":"a","negative_prompt":"[a|b]","prompt_syntax":"a1111"}"#,
+        422,
+        "invalid_prompt_syntax",
+        "negative_prompt",
+    ),
+    (
+        r#"{"prompt":"a AND b AND c AND d AND e AND f AND g AND h AND i","prompt_syntax":"a1111"}"#,
+        422,
+        "invalid_prompt_syntax",
+        "prompt",
+    ),
     (r#"{"prompt":"a","class_label":0}"#, 422, "conflicting_parameters", "class_label"),
     (r#"{"prompt":"a","width":65}"#, 422, "invalid_size", "width"),
     (r#"{"prompt":"a","height":2049}"#, 422, "invalid_size", "height"),
@@ -123,6 +177,24 @@ const REQUESTS: &[(&str, u16, &str, &str)] = &[
     (r#"{"prompt":"a","init_image":""}"#, 422, "unsupported_image", "init_image"),
     (r#"{"prompt":"a","init_image":"data:image/gif;base64,aGk="}"#, 422, "invalid_base64", "init_image"),
     (r#"{"prompt":"a","init_image":"http://169.254.169.254/"}"#, 422, "invalid_base64", "init_image"),
+    (r#"{"prompt":"a","init_image":"https://example.com/a.png"}"#, 422, "invalid_base64", "init_image"),
+    (r#"{"prompt":"a","init_image":"file:///etc/passwd"}"#, 422, "invalid_base64", "init_image"),
+    (r#"{"prompt":"a","init_image":"data:image/svg+xml;base64,aGk="}"#, 422, "invalid_base64", "init_image"),
+    (r#"{"prompt":"a","init_image":"data:image/png,aGk="}"#, 422, "invalid_base64", "init_image"),
+    (r#"{"prompt":"a","init_image":"data:;base64,aGk="}"#, 422, "invalid_base64", "init_image"),
+    (r#"{"prompt":"a","init_image":"data:image/png;base64"}"#, 422, "invalid_base64", "init_image"),
+    (r#"{"prompt":"a","init_image":"aGk_"}"#, 422, "invalid_base64", "init_image"),
+    (r#"{"prompt":"a","init_image":"aG k="}"#, 422, "invalid_base64", "init_image"),
+    (r#"{"prompt":"a","init_image":"äöü"}"#, 422, "invalid_base64", "init_image"),
+    (r#"{"prompt":"a","image_url":"https://example.com/a.png"}"#, 400, "unknown_parameter", "image_url"),
+    (r#"{"prompt":"a","webhook":"http://169.254.169.254/"}"#, 400, "unknown_parameter", "webhook"),
+    (r#"{"prompt":"a","__proto__":{}}"#, 400, "unknown_parameter", "__proto__"),
+    (r#"{"prompt":"a","":1}"#, 400, "unknown_parameter", ""),
+    (r#"{"prompt":"a","Steps":1}"#, 400, "unknown_parameter", "Steps"),
+    (r#"{"prompt":"a\u0085b"}"#, 422, "invalid_prompt", "prompt"),
+    (r#"{"prompt":"a\u009fb"}"#, 422, "invalid_prompt", "prompt"),
+    (r#"{"prompt":"a\bb"}"#, 422, "invalid_prompt", "prompt"),
+    (r#"{"prompt":"\u3000\u00a0"}"#, 422, "empty_prompt", "prompt"),
     (r#"{"prompt":"a","init_image":"aGk="}"#, 422, "unsupported_image", "init_image"),
     (r#"{"prompt":"a","init_image":"iVBORw0KGgo="}"#, 422, "corrupt_image", "init_image"),
     (r#"{"prompt":"a","preview":{"decoder":"tiny"}}"#, 422, "unsupported_value", "preview.decoder"),
@@ -158,12 +230,74 @@ async fn every_wrong_request_has_its_status_its_code_and_its_field() {
     let too_long = json!({"prompt": "x".repeat(8193)}).to_string();
     check(&server, too_long, 422, "prompt_too_long", Some("prompt")).await;
     check(&server, "[".repeat(200), 400, "invalid_json", None).await;
-    let invalid = server.request(Method::POST, "/v1/generations").body(&b"{\"prompt\":\"\xff\"}"[..]);
-    assert_eq!(server.answer(invalid).await.1["code"], "invalid_json");
+    let too_deep = json!({"prompt": "(".repeat(8192), "prompt_syntax": "a1111"}).to_string();
+    check(&server, too_deep, 422, "invalid_prompt_syntax", Some("prompt")).await;
+    check(&server, format!("{{\"preview\":{}1{}}}", "[".repeat(128), "]".repeat(128)), 400, "invalid_json", None).await;
+    for bytes in [
+        &b"{\"prompt\":\"\xff\"}"[..],
+        b"{\"prompt\":\"\xc0\x80\"}",
+        b"{\"prompt\":\"\xed\xa0\x80\"}",
+        b"{\"prompt\":\"\xf4\x90\x80\x80\"}",
+        b"\xff\xfe{\0}\0",
+        b"\x1f\x8b\x08\0",
+    ] {
+        let invalid = server.request(Method::POST, "/v1/generations").body(bytes);
+        let (status, problem) = server.answer(invalid).await;
+        assert_eq!((status, problem["code"].as_str()), (400, Some("invalid_json")), "{bytes:?}");
+    }
 
     server.finish(&json!({"class_label": 0})).await;
     let accepted = server.json("/v1/generations").await["data"].as_array().unwrap().len();
     assert_eq!(accepted, 1, "nothing is left of a wrong request");
+}
+
+#[tokio::test]
+async fn every_field_has_its_type() {
+    let server = TestServer::start().await;
+    let integers = ["n", "width", "height", "steps", "clip_skip"];
+    let numbers = ["guidance_scale", "guidance_rescale", "eta", "strength", "deadline_seconds"];
+    let texts = ["model", "prompt", "negative_prompt", "sampler", "init_image", "mask_image"];
+    let words = ["prompt_syntax", "noise_schedule", "timestep_spacing", "noise_source", "priority", "on_disconnect"];
+    let objects = ["preview", "output"];
+    let type_errors: [(&[&str], &[&str], u16, &str); 7] = [
+        (&integers, &["\"5\"", "1.5", "1.0", "1e1", "true", "[]", "[1]", "{}"], 422, "invalid_type"),
+        (&numbers, &["\"1\"", "false", "[]", "[0.5]", "{}"], 422, "invalid_type"),
+        (&numbers, &["1e39", "-1e39", "1e308", "-1", "-0.0001"], 422, "out_of_range"),
+        (&texts, &["7", "true", "[]", "[\"a\"]", "{}"], 422, "invalid_type"),
+        (&words, &["7", "true", "[]", "{}"], 422, "invalid_type"),
+        (&words, &["\"\"", "\"none of them\"", "\"Default\"", "\"torch\\u0000\""], 422, "unsupported_value"),
+        (&objects, &["[]", "[1]", "\"png\"", "7", "false"], 400, "invalid_json_type"),
+    ];
+    for (fields, values, status, code) in type_errors {
+        for (field, value) in fields.iter().flat_map(|field| values.iter().map(move |value| (field, value))) {
+            let named = if *field == "model" { "" } else { "\"model\":\"toy\"," };
+            let body = format!("{{{named}\"class_label\":0,\"{field}\":{value}}}");
+            check(&server, body, status, code, Some(field)).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn strange_texts_are_texts() {
+    let server = TestServer::start().await;
+    for syntax in ["plain", "a1111"] {
+        for prompt in [
+            "Z\u{351}\u{36b}\u{343}a\u{36a}\u{302}l\u{36b}\u{33d}g\u{34f}o",
+            "👩‍👩‍👧‍👦 family 🏳️‍🌈",
+            "\u{202e}sdrawkcab\u{202c}",
+            "\u{378}\u{fdd0}\u{10ffff}\u{e000}",
+            "漢字かな交じり文 한국어 العربية עברית",
+            "((a:1e308) (b:nan) (c:-inf) ]) :1.5) \\",
+            "a\tb\nc\r\nd",
+            "<script>alert(1)</script> ${jndi:ldap://x} '; DROP TABLE",
+            "BREAK BREAK AND AND",
+        ] {
+            let record = server.finish(&json!({"prompt": prompt, "prompt_syntax": syntax, "steps": 1})).await;
+            assert_eq!(record["request"]["prompt"], prompt, "{syntax}");
+        }
+    }
+    let longest = "()".repeat(4096);
+    server.finish(&json!({"prompt": longest, "negative_prompt": longest, "prompt_syntax": "a1111", "steps": 1})).await;
 }
 
 #[tokio::test]
@@ -239,7 +373,20 @@ async fn headers_can_be_wrong_too() {
     for (name, value, status, code) in [
         ("content-type", "text/plain", 415, "unsupported_media_type"),
         ("content-type", "multipart/form-data; boundary=x", 415, "unsupported_media_type"),
+        ("content-type", "application/xml", 415, "unsupported_media_type"),
+        ("content-type", "application/jsonx", 415, "unsupported_media_type"),
+        ("content-type", "image/png", 415, "unsupported_media_type"),
+        ("content-type", "application", 415, "unsupported_media_type"),
         ("content-encoding", "gzip", 415, "unsupported_encoding"),
+        ("content-encoding", "GZIP", 415, "unsupported_encoding"),
+        ("content-encoding", "br", 415, "unsupported_encoding"),
+        ("content-encoding", "deflate", 415, "unsupported_encoding"),
+        ("content-encoding", "zstd", 415, "unsupported_encoding"),
+        ("content-encoding", "identity, gzip", 415, "unsupported_encoding"),
+        ("content-encoding", "nonsense", 415, "unsupported_encoding"),
+        ("accept", "application/json;q=0", 406, "not_acceptable"),
+        ("accept", "application/xml, video/*", 406, "not_acceptable"),
+        ("accept", "nonsense", 406, "not_acceptable"),
         ("accept", "text/html", 406, "not_acceptable"),
         ("accept", "image/gif", 406, "not_acceptable"),
     ] {
@@ -269,6 +416,25 @@ async fn addresses_can_be_wrong_too() {
         ("GET", "/v1/generations/%2e%2e%2f%2e%2e/images/0", 404, "job_not_found"),
         ("GET", "/v1/generations/%ff/images/0", 400, "bad_request"),
         ("GET", "/v1/models/nobody", 404, "model_not_found"),
+        ("GET", "/v1/models/..%2f..%2fetc%2fpasswd", 404, "model_not_found"),
+        ("GET", "/v1/models/%00", 404, "model_not_found"),
+        ("GET", "/v1/models/toy%00", 404, "model_not_found"),
+        ("GET", "/v1/models/TOY", 404, "model_not_found"),
+        ("GET", "/v1/models/%ff", 400, "bad_request"),
+        ("GET", "/v1/models/toy/", 404, "not_found"),
+        ("GET", "//v1/models", 404, "not_found"),
+        ("GET", "/v1/models%2f", 404, "not_found"),
+        ("GET", "/V1/models", 404, "not_found"),
+        ("GET", "/v1/generations?limit=0", 422, "out_of_range"),
+        ("GET", "/v1/generations?limit=1001", 422, "out_of_range"),
+        ("GET", "/v1/generations?limit=ten", 422, "invalid_type"),
+        ("GET", "/v1/generations?after=nothing", 422, "invalid_type"),
+        ("DELETE", "/v1/generations/no-id", 404, "job_not_found"),
+        ("DELETE", "/v1/generations/0193f0c4-7b1e-7d52-8a52-3f2f0c7f4a10", 404, "job_not_found"),
+        ("DELETE", "/v1/models/toy", 405, "method_not_allowed"),
+        ("POST", "/v1/models", 405, "method_not_allowed"),
+        ("POST", "/livez", 405, "method_not_allowed"),
+        ("PATCH", "/v1/generations/0193f0c4-7b1e-7d52-8a52-3f2f0c7f4a10", 405, "method_not_allowed"),
         ("GET", &long, 414, "uri_too_long"),
     ] {
         let method: Method = method.parse().unwrap();

@@ -6,6 +6,7 @@ use reqwest::Method;
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
 
 use crate::harness::{TestServer, within};
 
@@ -46,11 +47,91 @@ async fn malformed_requests_are_refused_and_harm_nobody() {
         ("a chunk that is none", format!("{post}transfer-encoding: chunked\r\n\r\nzz\r\n{{}}\r\n0\r\n\r\n"), 400),
         ("an unknown transfer coding", format!("{post}transfer-encoding: gzip\r\n\r\n{{}}"), 400),
         ("a folded header", "GET /livez HTTP/1.1\r\nhost: x\r\nx: a\r\n b\r\n\r\n".to_owned(), 400),
+        ("a length with a sign", format!("{post}content-length: +2\r\n\r\n{{}}"), 400),
+        ("a length below zero", format!("{post}content-length: -1\r\n\r\n{{}}"), 400),
+        ("a length beyond numbers", format!("{post}content-length: 99999999999999999999\r\n\r\n{{}}"), 400),
+        ("a length and chunks", format!("{post}content-length: 5\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n"), 400),
+        ("chunks that are not last", format!("{post}transfer-encoding: chunked, gzip\r\n\r\n0\r\n\r\n"), 400),
+        (
+            "a chunk's length that is too long",
+            format!("{post}transfer-encoding: chunked\r\n\r\nfffffffffffffffff\r\n"),
+            400,
+        ),
+        ("a space before the colon", "GET /livez HTTP/1.1\r\nhost: x\r\nx : a\r\n\r\n".to_owned(), 400),
+        ("a header without a name", "GET /livez HTTP/1.1\r\nhost: x\r\n: a\r\n\r\n".to_owned(), 400),
+        ("NUL in a header", "GET /livez HTTP/1.1\r\nhost: x\r\nx: a\0b\r\n\r\n".to_owned(), 400),
+        ("a bare CR in a header", "GET /livez HTTP/1.1\r\nhost: x\r\nx: a\rb\r\n\r\n".to_owned(), 400),
+        ("no host", "GET /livez HTTP/1.1\r\n\r\n".to_owned(), 400),
+        ("two hosts", "GET /livez HTTP/1.1\r\nhost: x\r\nhost: y\r\n\r\n".to_owned(), 400),
+        ("a host that is none", "GET /livez HTTP/1.1\r\nhost: a b\r\n\r\n".to_owned(), 400),
+        ("a space in the address", "GET /live z HTTP/1.1\r\nhost: x\r\n\r\n".to_owned(), 400),
+        (
+            "a tunnel",
+            "CONNECT example.com:443 HTTP/1.1\r\nhost: example.com:443\r\nconnection: close\r\n\r\n".to_owned(),
+            405,
+        ),
+        ("an echo", "TRACE / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n".to_owned(), 405),
+        ("the server as a whole", "OPTIONS * HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n".to_owned(), 404),
+        ("an old version", "GET /livez HTTP/1.0\r\n\r\n".to_owned(), 200),
+        (
+            "the address of a proxy",
+            "GET http://x/livez HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n".to_owned(),
+            200,
+        ),
         ("too many headers", format!("GET /livez HTTP/1.1\r\nhost: x\r\n{many_headers}\r\n"), 431),
         ("too long a header", long_header, 431),
     ] {
         assert_eq!(status(&exchange(&server, request.as_bytes()).await), expected, "{name}");
     }
+    server.finish(&json!({"class_label": 0})).await;
+}
+
+/// Sends a request with a second one hidden in its body, and counts the answers.
+#[tokio::test]
+async fn a_request_cannot_hide_in_another() {
+    let server = TestServer::start().await;
+    let hidden = "GET /hidden HTTP/1.1\r\nhost: x\r\n\r\n";
+    let post = "POST /v1/generations HTTP/1.1\r\nhost: x\r\n";
+    for head in [
+        "content-length: 4\r\ntransfer-encoding: chunked",
+        "transfer-encoding: chunked\r\ncontent-length: 4",
+        "transfer-encoding: chunked\r\ntransfer-encoding: chunked",
+        "Transfer-Encoding: Chunked",
+    ] {
+        let answer = exchange(&server, format!("{post}{head}\r\n\r\n0\r\n\r\n{hidden}").as_bytes()).await;
+        assert_eq!(status(&answer), 400, "{head}: {answer}");
+        assert_eq!(answer.matches("HTTP/1.1").count(), 1, "{head}: {answer}");
+        assert!(answer.contains("connection: close"), "{head}: {answer}");
+    }
+    for head in ["transfer-encoding: xchunked", "transfer-encoding:\x0bchunked", "transfer-encoding: chunked;x=y"] {
+        let answer = exchange(&server, format!("{post}{head}\r\n\r\n0\r\n\r\n{hidden}").as_bytes()).await;
+        assert_eq!(status(&answer), 400, "{head}: {answer}");
+        assert_eq!(answer.matches("HTTP/1.1").count(), 1, "{head}: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn who_breaks_off_leaves_nothing_behind() {
+    let server = TestServer::start().await;
+    for _ in 0..100 {
+        let mut stream = connect(&server).await;
+        let head = "POST /v1/generations HTTP/1.1\r\nhost: x\r\ncontent-length: 1000\r\n\r\n{\"class_label\":";
+        stream.write_all(head.as_bytes()).await.unwrap();
+    }
+    server.metric("x0_connections 1").await;
+    server.metric("x0_http_requests_in_flight 1").await;
+    server.finish(&json!({"class_label": 0})).await;
+}
+
+#[tokio::test]
+async fn who_does_not_read_is_hung_up_on() {
+    let server = TestServer::start_with(|config| config.connections.write_timeout = Duration::from_millis(100)).await;
+    let mut stream = connect(&server).await;
+    // More answers than the sockets' buffers hold; they are asked for until the server has had enough.
+    let ask = "GET /openapi.json HTTP/1.1\r\nhost: x\r\n\r\n".repeat(100);
+    within(async { while stream.write_all(ask.as_bytes()).await.is_ok() {} }).await;
+    drop(stream);
+    server.metric("x0_connections 1").await;
     server.finish(&json!({"class_label": 0})).await;
 }
 
@@ -142,4 +223,26 @@ async fn http_2_is_spoken_too() {
     let client = reqwest::Client::builder().http2_prior_knowledge().build().unwrap();
     let answer = within(client.get(format!("{}/v1/models", server.base)).send()).await.unwrap();
     assert_eq!((answer.version(), answer.status().as_u16()), (reqwest::Version::HTTP_2, 200));
+}
+
+/// An HTTP/2 connection, driven by a task of its own that says in the end how the connection ended.
+async fn http_2(server: &TestServer) -> (h2::client::SendRequest<bytes::Bytes>, JoinHandle<Result<(), h2::Error>>) {
+    let (client, connection) = within(h2::client::handshake(connect(server).await)).await.unwrap();
+    (client, tokio::spawn(connection))
+}
+
+fn livez() -> hyper::Request<()> {
+    hyper::Request::get("http://x/livez").body(()).unwrap()
+}
+
+#[tokio::test]
+async fn an_http_2_connection_has_a_hundred_streams() {
+    let server = TestServer::start().await;
+    let (client, connection) = http_2(&server).await;
+    let mut ready = within(client.clone().ready()).await.unwrap();
+    let (answer, _) = ready.send_request(livez(), true).unwrap();
+    assert_eq!(within(answer).await.unwrap().status(), 200);
+    assert_eq!(ready.current_max_send_streams(), 100, "the server's settings came before its answer");
+    drop((client, ready));
+    within(connection).await.unwrap().unwrap();
 }

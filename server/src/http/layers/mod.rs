@@ -2,6 +2,7 @@
 
 mod access_log;
 mod authenticate;
+mod framing;
 mod origin;
 mod problem;
 mod rate_limit;
@@ -11,6 +12,7 @@ mod uri;
 
 pub use access_log::access_log;
 pub use authenticate::authenticate;
+pub use framing::framing;
 pub use origin::{Origins, known_origin};
 pub use problem::{panicked, problem};
 pub use rate_limit::rate_limit;
