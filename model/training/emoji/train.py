@@ -2,6 +2,7 @@
 
     python train.py --data DATA --out OUT        # reads OUT/tokenizer and OUT/latents.npy, writes OUT/model.pt
 
+To go on from an exported model without its checkpoint, give `--weights DIR`: the networks begin with its weights, the optimisers anew.
 To end a training early, give `--steps` the present step plus `--cooldown`. To extend one that has ended, copy
 OUT/plateau.model.pt (written when the cool-down began) over OUT/model.pt and run again with more `--steps`."""
 
@@ -30,6 +31,7 @@ def main():
     a = argparse.ArgumentParser()
     a.add_argument("--data", required=True)
     a.add_argument("--out", required=True)
+    a.add_argument("--weights", help="an exported model to begin with, where there is no checkpoint")
     a.add_argument("--caption-dropout", type=float, default=0.12)
     trainer.add_arguments(a, steps=12000, cooldown=2500, batch=64, rate=1e-3)
     a = a.parse_args()
@@ -43,6 +45,8 @@ def main():
     alphas = make_schedule().alphas_cumprod
     torch.manual_seed(0)
     networks = Networks(tokenizer)
+    if a.weights:
+        networks.load_weights(a.weights)
     print(f"{sum(p.numel() for p in networks.parameters()) / 1e6:.2f} M parameters", flush=True)
 
     def loss_of(step, rank, ranks):
