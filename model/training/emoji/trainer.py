@@ -39,8 +39,8 @@ def learning_rate(step, a):
 
 
 def ema_decay(step):
-    """Follows closely at first, then averages over the last thousand steps or so."""
-    return min(0.999, (1 + step) / (10 + step))
+    """Follows closely at first, then averages over the last five hundred steps or so."""
+    return min(0.998, (1 + step) / (10 + step))
 
 
 def split(networks):
