@@ -139,7 +139,7 @@ async fn emoji_forming(server: &Server) {
     let mut rows = Vec::new();
     for decoder in ["full", "linear"] {
         let preview = json!({"every": 1, "decoder": decoder});
-        let request = json!({"prompt": "a red apple", "seed": 0, "steps": 20, "preview": preview});
+        let request = json!({"prompt": "a red heart", "seed": 7, "steps": 20, "preview": preview});
         let row = predictions(server, &request, &EMOJI_STEPS).await;
         rows.push(row.iter().map(|picture| imageops::resize(picture, 64, 64, FilterType::Nearest)).collect());
     }
@@ -151,8 +151,8 @@ async fn page(server: &Server) {
     let browser = Browser::start(1180, 860).await;
     browser.open(&server.url("/")).await;
     browser.wait_for("document.querySelector('#examples').childElementCount > 0").await;
-    browser.type_into("#prompt", "a red apple").await;
-    browser.type_into("#seed", "0\u{e007}").await;
+    browser.type_into("#prompt", "a red heart").await;
+    browser.type_into("#seed", "7\u{e007}").await;
     browser.wait_for("document.querySelector('#status').textContent.startsWith('Done')").await;
     browser.wait_for("document.getAnimations().length === 0").await;
     fs::write(document("page.png"), BASE64.decode(browser.screenshot().await).expect("it is base64"))

@@ -23,18 +23,18 @@ fn mean(picture: &RgbImage, (left, top): (u32, u32), side: u32) -> [f64; 3] {
 }
 
 #[tokio::test]
-async fn the_first_prompt_of_the_readme_gives_a_red_apple() {
+async fn the_first_prompt_of_the_readme_gives_a_red_heart() {
     let server = Server::start();
-    let request = json!({"prompt": "a red apple", "seed": 0});
+    let request = json!({"prompt": "a red heart", "seed": 7});
     let file = server.picture(&request).await;
     let picture = rgb(&file);
     assert_eq!(picture.dimensions(), (64, 64));
     for corner in [(0, 0), (56, 0), (0, 56), (56, 56)] {
         let colour = mean(&picture, corner, 8);
-        assert!(colour.iter().all(|level| *level > 225.0), "nothing said where the apple lies: {colour:?} at {corner:?}");
+        assert!(colour.iter().all(|level| *level > 225.0), "the paper is white: {colour:?} at {corner:?}");
     }
     let [red, green, blue] = mean(&picture, (22, 26), 20);
-    assert!(red > 150.0 && red > green + 60.0 && red > blue + 60.0, "an apple is red, not {:?}", [red, green, blue]);
+    assert!(red > 150.0 && red > green + 60.0 && red > blue + 60.0, "a red heart is not {:?}", [red, green, blue]);
     assert_eq!(server.picture(&request).await, file, "the same request gives the same bytes");
 }
 
@@ -65,7 +65,7 @@ async fn what_a_request_gives_says_which_model_it_gets() {
 #[tokio::test]
 async fn every_step_has_a_preview_by_the_linear_map() {
     let server = Server::start();
-    let request = json!({"prompt": "a red apple", "seed": 0, "preview": {"every": 1}});
+    let request = json!({"prompt": "a red heart", "seed": 7, "preview": {"every": 1}});
     let events = server.follow(&request).await.rest().await;
     let previews: Vec<_> = events.iter().filter(|event| event.name == "preview").collect();
     let steps = previews.last().unwrap().data["steps"].as_u64().unwrap();

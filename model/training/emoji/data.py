@@ -11,7 +11,7 @@ SIZE = 64
 # How often a concept's pictures are drawn in training. Symbols and people are what few ask for.
 GROUP_WEIGHT = {"smileys": 1.0, "people": 0.4, "nature": 1.0, "food": 1.0, "travel": 1.0, "activities": 1.0,
                 "objects": 1.0, "symbols": 0.3, "flags": 0.3}
-# What the server offers to try; never held out.
+# What newcomers ask for; never held out.
 EXAMPLES = ["red apple", "cat face", "rocket", "house", "sunflower", "pizza", "tropical fish", "red heart", "soccer ball", "rainbow", "penguin", "birthday cake"]
 PLAIN_VARIANT_SHARE = 0.5  # variant 0 is the upright picture on white; the others are moved, scaled and coloured
 

@@ -11,7 +11,6 @@ import torch
 from diffusers import AutoencoderKL, StableDiffusionPipeline
 from transformers import CLIPTokenizer
 
-from data import EXAMPLES, with_article
 from networks import Networks, make_schedule
 
 # Chosen by evaluate.py's figures.
@@ -20,6 +19,9 @@ DESCRIPTION = {
     "description": "Emoji, 64×64 pixels: a name, a style (noto, twemoji, flat, 3d), a background colour",
     "license": "Apache-2.0 AND CC-BY-4.0 AND MIT",
     "attribution": "Trained on Noto Emoji (Google, Apache-2.0), Twemoji (Twitter and contributors, CC-BY 4.0), Fluent Emoji (Microsoft, MIT) and names from emojibase (Miles Johnson, MIT); see ATTRIBUTION.md"}
+# What the server offers to try.
+EXAMPLES = ["a red heart", "a grinning face", "a red car", "a guitar", "a cat face on a pink background", "a red heart on a yellow background",
+            "a rocket on a blue background", "a penguin"]
 LIMIT = 18_000_000  # bytes of weights
 
 
@@ -41,9 +43,8 @@ def main():
         shutil.copy(f"{a.out}/tokenizer/{name}", f"{a.to}/tokenizer/{name}")
     if os.path.exists(f"{a.to}/tokenizer/tokenizer.json"):
         os.remove(f"{a.to}/tokenizer/tokenizer.json")
-    examples = [with_article(name) for name in EXAMPLES] + ["a red apple, 3d style", "a rocket on a blue background"]
     with open(f"{a.to}/x0.json", "w") as f:
-        json.dump(dict(DESCRIPTION, examples=examples, defaults=DEFAULTS), f, indent=2, ensure_ascii=False)
+        json.dump(dict(DESCRIPTION, examples=EXAMPLES, defaults=DEFAULTS), f, indent=2, ensure_ascii=False)
     shutil.copy(os.path.join(os.path.dirname(os.path.abspath(__file__)), "ATTRIBUTION.md"), f"{a.to}/ATTRIBUTION.md")
     size = sum(os.path.getsize(os.path.join(d, n)) for d, _, names in os.walk(a.to) for n in names if n.endswith(".safetensors"))
     print(f"step {saved['step']}, {size / 1e6:.2f} MB of weights")
