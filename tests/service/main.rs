@@ -3,7 +3,6 @@
 mod batching;
 mod bench;
 mod command_line;
-mod emoji;
 mod events;
 mod goldens;
 mod operations;
