@@ -61,13 +61,26 @@ fn cases() -> impl Strategy<Value = Case> {
     )
 }
 
-fn check(case: Case, add: bool, seed: u64, tolerance: f64) {
+/// Expected numbers with the largest of all their magnitudes: Winograd's method sums over whole tiles, so its error goes with the
+/// largest numbers near by. An output in a corner, most of whose own terms are zeros, has no smaller one.
+fn of_the_largest_magnitude(expected: Vec<(f64, f64)>) -> Vec<(f64, f64)> {
+    let largest = expected.iter().map(|(_, magnitude)| *magnitude).fold(0.0, f64::max);
+    expected.into_iter().map(|(y, _)| (y, largest)).collect()
+}
+
+/// Winograd's method, whose error is about ten times greater, takes 3×3 filters of stride 1.
+fn check(case: Case, add: bool, seed: u64) {
     let x = numbers(seed, case.batch * case.height * case.width * case.inputs);
     let w = numbers(seed ^ 1, case.outputs * case.inputs * case.kernel * case.kernel);
     let b = numbers(seed ^ 2, case.outputs);
     let shape = [case.batch, case.out(case.height), case.out(case.width), case.outputs];
     let residual = numbers(seed ^ 3, shape.iter().product());
     let expected = case.oracle(&x, &w, &b, add.then_some(&residual[..]));
+    let (expected, tolerance) = if case.kernel == 3 && case.options.stride == 1 {
+        (of_the_largest_magnitude(expected), 5e-6)
+    } else {
+        (expected, 1e-6)
+    };
     let mut first: Option<Vec<f32>> = None;
     for isa in isas() {
         let weight = tensor(&w, &[case.outputs, case.inputs, case.kernel, case.kernel]);
@@ -86,9 +99,7 @@ proptest! {
 
     #[test]
     fn equals_the_oracle_on_every_instruction_set(case in cases(), add: bool, seed: u64) {
-        // Winograd's method, whose error is about ten times greater, takes 3×3 filters of stride 1.
-        let tolerance = if case.kernel == 3 && case.options.stride == 1 { 5e-6 } else { 1e-6 };
-        check(case, add, seed, tolerance);
+        check(case, add, seed);
     }
 }
 
@@ -99,7 +110,7 @@ proptest! {
     #[test]
     fn large_maps_equal_the_oracle(height in 24usize..36, width in 24usize..30, inputs in 64usize..90, outputs in 64usize..140, upsample: bool, seed: u64) {
         let (height, width) = if upsample { (height / 2, width / 2) } else { (height, width) };
-        check(Case { batch: 1, height, width, inputs, outputs, kernel: 3, options: Conv2dOptions { stride: 1, padding: (1, 1), upsample } }, true, seed, 5e-6);
+        check(Case { batch: 1, height, width, inputs, outputs, kernel: 3, options: Conv2dOptions { stride: 1, padding: (1, 1), upsample } }, true, seed);
     }
 }
 
