@@ -38,12 +38,18 @@ const FEW_CHANNELS: usize = 64;
 /// Between the numbers of two positions, so that they do not all fall into the same few sets of a cache.
 const GAP: usize = 5 * LANES;
 
+/// The fewest channels of input and output that the method is taken for.
+const CHANNELS: usize = 64;
+
 /// Whether the method is faster than a direct convolution of 3×3 filters: what it multiplies and transforms for one image,
 /// in vector operations, against what the other multiplies. A transform counts as its arithmetic, loads and
 /// stores.
 ///
 /// A fixed rule, on purpose: which method is taken changes a picture's last bits, so it may depend on neither the batch nor a
 /// measurement that comes out differently from day to day.
+///
+/// With fewer than [`CHANNELS`] it is never taken: its error is then large beside the sums, and a pixel-space model multiplies it by
+/// its highest noise level, which showed in pictures compared with diffusers'.
 pub(crate) fn pays_off(inputs: usize, outputs: usize, (height, width): (usize, usize)) -> bool {
     const FILTER: usize = 160;
     const INPUT: usize = 200;
@@ -51,7 +57,8 @@ pub(crate) fn pays_off(inputs: usize, outputs: usize, (height, width): (usize, u
     let tiles = height.div_ceil(OUT) * width.div_ceil(OUT);
     let (panel_rows, vectors) = (inputs.div_ceil(LANES), outputs.div_ceil(LANES));
     let transforms = FILTER * inputs * vectors + tiles * (INPUT * panel_rows + OUTPUT * vectors);
-    POSITIONS * tiles * inputs * vectors + transforms < 9 * height * width * inputs * vectors
+    inputs.min(outputs) >= CHANNELS
+        && POSITIONS * tiles * inputs * vectors + transforms < 9 * height * width * inputs * vectors
 }
 
 /// Convolves `batch` images of `map` with 3×3 `filters` into `out`, `(batch, height, width, out)`.
