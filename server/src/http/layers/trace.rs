@@ -27,15 +27,13 @@ pub async fn trace(request: Request, next: Next) -> Response {
         otel.name = Empty,
         otel.kind = Empty
     );
-    let own = match adopt(&span, given) {
-        Some(exported) => {
-            let route = request.extensions().get::<MatchedPath>().map_or("unmatched", MatchedPath::as_str);
-            span.record("otel.name", format!("{} {route}", super::access_log::known(request.method())));
-            span.record("otel.kind", "server");
-            exported
-        }
-        None => given.map_or_else(TraceParent::random, TraceParent::child),
-    };
+    if cfg!(feature = "otlp") {
+        // Before it is adopted: with that it begins, and what it is called is settled.
+        let route = request.extensions().get::<MatchedPath>().map_or("unmatched", MatchedPath::as_str);
+        span.record("otel.name", format!("{} {route}", super::access_log::known(request.method())));
+        span.record("otel.kind", "server");
+    }
+    let own = adopt(&span, given).unwrap_or_else(|| given.map_or_else(TraceParent::random, TraceParent::child));
     span.record("trace_id", display(own.trace_id()));
     let trail = Trail { request_id, span: own };
     let mut response = trail.scope(next.run(request)).instrument(span).await;
