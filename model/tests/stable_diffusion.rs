@@ -1,4 +1,5 @@
-//! Whole pipelines against diffusers: every case of the test models in `data/{sd15,sd21v,sdxl,inpaint}`, and of `data/{pipelines,prompts}`.
+//! Whole pipelines against diffusers: every case of the test models in `data/{sd15,sd21v,sdxl,inpaint}`, of the embedded model
+//! `emoji`, and of `data/{pipelines,prompts}`.
 
 mod goldens;
 
@@ -22,6 +23,11 @@ fn stable_diffusion_xl_makes_diffusers_pictures() {
 #[test]
 fn a_network_that_sees_the_mask_makes_diffusers_pictures() {
     TestModel::open("inpaint").check_all(2, Tolerance::STRICT);
+}
+
+#[test]
+fn the_embedded_text_to_image_model_makes_diffusers_pictures() {
+    TestModel::open("emoji").check_all(11, Tolerance::STRICT);
 }
 
 #[test]

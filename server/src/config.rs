@@ -107,6 +107,9 @@ pub struct HttpArgs {
     /// Open connections; more are refused
     #[arg(long, value_name = "COUNT", env = "X0_MAX_CONNECTIONS", default_value_t = 4096)]
     pub max_connections: usize,
+    /// Open connections from one address; more are refused. To be raised behind a proxy, which is one address
+    #[arg(long, value_name = "COUNT", env = "X0_MAX_CONNECTIONS_PER_ADDRESS", default_value_t = 1024)]
+    pub max_connections_per_address: usize,
     /// Open event streams; more are refused with 429
     #[arg(long, value_name = "COUNT", env = "X0_MAX_STREAMS", default_value_t = 1024)]
     pub max_streams: usize,
@@ -216,6 +219,7 @@ impl ServeArgs {
             ("--queue-size", queue_size == 0),
             ("--step-timeout", step_timeout.is_zero()),
             ("--max-connections", http.max_connections == 0),
+            ("--max-connections-per-address", http.max_connections_per_address == 0),
             ("--max-streams", http.max_streams == 0),
             ("--max-body-bytes", http.max_body_bytes == 0),
             ("--body-timeout", http.body_timeout.is_zero()),
@@ -246,6 +250,7 @@ impl ServeArgs {
             limits: self.limits.limits()?,
             connections: ConnectionLimits {
                 count: http.max_connections,
+                per_address: http.max_connections_per_address,
                 header_timeout: http.header_timeout,
                 write_timeout: http.write_timeout,
             },

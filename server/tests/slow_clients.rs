@@ -76,6 +76,7 @@ async fn slow_clients_hold_up_nobody_else() {
     assert!(files >= FILES, "this test needs {FILES} open files; `ulimit -Hn` allows {files}");
     let server = TestServer::start_with(|config| {
         config.limits.images = 16;
+        config.connections.per_address = usize::MAX;
         config.connections.header_timeout = PATIENCE;
         config.connections.write_timeout = PATIENCE;
     })

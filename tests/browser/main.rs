@@ -9,18 +9,24 @@ use serde_json::json;
 use x0_tests::{Browser, Relay, Server};
 
 /// True when the form can be used.
-const READY: &str = "document.querySelector('#class_label').options.length === 10";
+const READY: &str = "document.querySelector('#model').options.length > 0";
 /// Frames of the film that have a picture, the finished one not counted.
 const PREVIEWS: &str = "document.querySelectorAll('.film button:not(.end) img').length";
 /// The seed of the finished picture.
 const SEED: &str = "document.querySelector('.result output')?.textContent";
 const STATUS: &str = "document.querySelector('#status').textContent";
 
+/// The page with the class-conditional model chosen.
 async fn opened(server: &Server) -> Browser {
     let browser = Browser::start(1280, 860).await;
-    browser.open(&server.url("/")).await;
-    browser.wait_for(READY).await;
+    open(&browser, &server.url("/")).await;
     browser
+}
+
+async fn open(browser: &Browser, address: &str) {
+    browser.open(address).await;
+    browser.wait_for(READY).await;
+    browser.click("#model option[value=fashion]").await;
 }
 
 /// Keeps what is seen, for people who look at it later.
@@ -59,6 +65,24 @@ async fn a_sneaker_forms_out_of_noise() {
     assert_eq!(browser.script("return document.querySelector('#seed').value", json!([])).await, seed);
     let download = browser.script("return document.querySelector('.result a').download", json!([])).await;
     assert_eq!(download, format!("sneaker-{}.png", seed.as_str().unwrap()));
+    assert_eq!(browser.complaints().await, [""; 0]);
+}
+
+#[tokio::test]
+async fn a_newcomer_tries_an_example() {
+    let server = Server::start();
+    let browser = Browser::start(1280, 860).await;
+    browser.open(&server.url("/")).await;
+    browser.wait_for(READY).await;
+    let model = browser.script("return document.querySelector('#model').value", json!([])).await;
+    assert_eq!(model, "emoji", "the page begins with a prompt");
+    let example = browser.text("#examples button").await;
+    browser.click("#examples button").await;
+    assert_eq!(browser.script("return document.querySelector('#prompt').value", json!([])).await, example);
+    browser.click("#generate").await;
+    browser.wait_for(&format!("{STATUS}.startsWith('Done')")).await;
+    browser.wait_for("document.querySelector('.screen img').naturalWidth === 64").await;
+    keep(&browser, "example.png").await;
     assert_eq!(browser.complaints().await, [""; 0]);
 }
 
@@ -186,8 +210,7 @@ async fn a_lost_connection_is_made_again() {
     let server = Server::start();
     let relay = Relay::to(&server);
     let browser = Browser::start(1280, 860).await;
-    browser.open(&relay.url("/")).await;
-    browser.wait_for(READY).await;
+    open(&browser, &relay.url("/")).await;
     browser.type_into("#steps", "300").await;
     browser.click("#generate").await;
     browser.wait_for(PREVIEWS).await;

@@ -20,8 +20,8 @@ DESCRIPTION = {
     "license": "Apache-2.0 AND CC-BY-4.0 AND MIT",
     "attribution": "Trained on Noto Emoji (Google, Apache-2.0), Twemoji (Twitter and contributors, CC-BY 4.0), Fluent Emoji (Microsoft, MIT) and names from emojibase (Miles Johnson, MIT); see ATTRIBUTION.md"}
 # What the server offers to try.
-EXAMPLES = ["a red heart", "a grinning face", "a red car", "a guitar", "a cat face on a pink background", "a red heart on a yellow background",
-            "a rocket on a blue background", "a penguin"]
+EXAMPLES = ["a red apple", "a house", "a rainbow", "a grinning face", "a red car", "a mushroom, flat style",
+            "a red heart on a yellow background", "a rocket on a blue background"]
 LIMIT = 18_000_000  # bytes of weights
 
 
@@ -43,6 +43,11 @@ def main():
         shutil.copy(f"{a.out}/tokenizer/{name}", f"{a.to}/tokenizer/{name}")
     if os.path.exists(f"{a.to}/tokenizer/tokenizer.json"):
         os.remove(f"{a.to}/tokenizer/tokenizer.json")
+    with open(f"{a.to}/vae/config.json") as f:
+        config = json.load(f)
+    config.pop("_name_or_path", None)  # a folder of this machine
+    with open(f"{a.to}/vae/config.json", "w") as f:
+        json.dump(config, f, indent=2)
     with open(f"{a.to}/x0.json", "w") as f:
         json.dump(dict(DESCRIPTION, examples=EXAMPLES, defaults=DEFAULTS), f, indent=2, ensure_ascii=False)
     shutil.copy(os.path.join(os.path.dirname(os.path.abspath(__file__)), "ATTRIBUTION.md"), f"{a.to}/ATTRIBUTION.md")

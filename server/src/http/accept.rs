@@ -1,9 +1,11 @@
 //! The loop that accepts connections. axum's own has neither a header timeout nor a cap.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::convert::Infallible;
-use std::net::SocketAddr;
-use std::sync::Arc;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
@@ -30,6 +32,8 @@ use crate::shutdown::{Lifecycle, Stage};
 pub struct ConnectionLimits {
     /// How many at once.
     pub count: usize,
+    /// How many of them from one address; of IPv6, from one network of 64 bits, which is what one customer gets.
+    pub per_address: usize,
     /// For a request's head to arrive, and between requests.
     pub header_timeout: Duration,
     /// For a client to take what is written.
@@ -38,7 +42,12 @@ pub struct ConnectionLimits {
 
 impl Default for ConnectionLimits {
     fn default() -> Self {
-        Self { count: 4096, header_timeout: Duration::from_secs(10), write_timeout: Duration::from_secs(20) }
+        Self {
+            count: 4096,
+            per_address: 1024,
+            header_timeout: Duration::from_secs(10),
+            write_timeout: Duration::from_secs(20),
+        }
     }
 }
 
@@ -68,6 +77,7 @@ pub async fn serve(
 ) {
     let connections = TaskTracker::new();
     let permits = Arc::new(Semaphore::new(limits.count));
+    let addresses = Addresses { most: limits.per_address, open: Arc::default() };
     loop {
         let (stream, peer) = tokio::select! {
             biased;
@@ -81,7 +91,9 @@ pub async fn serve(
                 }
             },
         };
-        let Ok(permit) = permits.clone().try_acquire_owned() else {
+        let place =
+            permits.clone().try_acquire_owned().ok().and_then(|permit| Some((permit, addresses.enter(peer.ip())?)));
+        let Some(place) = place else {
             metrics.connection_refused();
             refuse(stream);
             continue;
@@ -90,12 +102,59 @@ pub async fn serve(
         let connection = Connection { limits, router, lifecycle, metrics, peer };
         connections.spawn(async move {
             connection.run(stream).await;
-            drop(permit);
+            drop(place);
         });
     }
     drop(listener);
     connections.close();
     connections.wait().await;
+}
+
+/// How many connections each address has open. Addresses without any are not remembered.
+#[derive(Clone, Debug)]
+struct Addresses {
+    most: usize,
+    open: Arc<Mutex<HashMap<IpAddr, usize>>>,
+}
+
+/// One connection of an address, until it is dropped.
+#[derive(Debug)]
+struct Entered {
+    addresses: Addresses,
+    network: IpAddr,
+}
+
+impl Addresses {
+    /// Counts one more connection, unless the address has as many as it may.
+    fn enter(&self, address: IpAddr) -> Option<Entered> {
+        let network = network(address);
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = open.get(&network).copied().unwrap_or(0);
+        (count < self.most).then(|| {
+            open.insert(network, count + 1);
+            Entered { addresses: self.clone(), network }
+        })
+    }
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        let mut open = self.addresses.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Entry::Occupied(mut count) = open.entry(self.network) {
+            *count.get_mut() -= 1;
+            if *count.get() == 0 {
+                count.remove();
+            }
+        }
+    }
+}
+
+/// What of an address tells one client from another.
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(address) => IpAddr::V4(address),
+        IpAddr::V6(address) => IpAddr::V6((address.to_bits() >> 64 << 64).into()),
+    }
 }
 
 /// Says why, if the client takes it at once, and hangs up.
@@ -203,7 +262,22 @@ fn log_end(ended: Result<(), Box<dyn std::error::Error + Send + Sync>>) {
 
 #[cfg(test)]
 mod tests {
-    use super::OVERLOADED;
+    use super::{Addresses, OVERLOADED};
+
+    #[test]
+    fn an_address_has_so_many_connections_and_no_more() {
+        let addresses = Addresses { most: 2, open: Default::default() };
+        let enter = |address: &str| addresses.enter(address.parse().unwrap());
+        let first = enter("192.0.2.1").unwrap();
+        let _second = enter("::ffff:192.0.2.1").expect("it is the same address, written for IPv6");
+        assert!(enter("192.0.2.1").is_none());
+        let _others = [enter("192.0.2.2").unwrap(), enter("2001:db8::1").unwrap(), enter("2001:db8::ffff:2").unwrap()];
+        assert!(enter("2001:db8::3").is_none(), "the network is the same");
+        drop(first);
+        let third = enter("192.0.2.1").unwrap();
+        drop((third, _second, _others));
+        assert!(addresses.open.lock().unwrap().is_empty());
+    }
 
     #[test]
     fn the_refusal_has_the_length_that_it_says() {

@@ -218,6 +218,22 @@ async fn connections_are_capped() {
 }
 
 #[tokio::test]
+async fn connections_of_one_address_are_capped() {
+    let server = TestServer::start_with(|config| config.connections.per_address = 2).await;
+    let mut open = Vec::new();
+    for _ in 0..2 {
+        let mut stream = connect(&server).await;
+        stream.write_all(b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+        within(stream.read_exact(&mut [0])).await.unwrap();
+        open.push(stream);
+    }
+    let answer = until_closed(&mut connect(&server).await).await;
+    assert_eq!(status(&answer), 503);
+    drop(open);
+    server.metric("x0_connections{state=\"open\"} 1").await;
+}
+
+#[tokio::test]
 async fn http_2_is_spoken_too() {
     let server = TestServer::start().await;
     let client = reqwest::Client::builder().http2_prior_knowledge().build().unwrap();
@@ -245,4 +261,24 @@ async fn an_http_2_connection_has_a_hundred_streams() {
     assert_eq!(ready.current_max_send_streams(), 100, "the server's settings came before its answer");
     drop((client, ready));
     within(connection).await.unwrap().unwrap();
+}
+
+/// CVE-2023-44487: requests that are taken back as soon as they are sent cost their client nothing, and the server much.
+#[tokio::test]
+async fn who_takes_back_requests_all_the_time_is_sent_away() {
+    let server = TestServer::start().await;
+    let (client, connection) = http_2(&server).await;
+    let resets = async {
+        for _ in 0..100_000 {
+            let mut ready = client.clone().ready().await?;
+            let (_, mut stream) = ready.send_request(livez(), false)?;
+            stream.send_reset(h2::Reason::CANCEL);
+        }
+        Ok::<_, h2::Error>(())
+    };
+    assert!(tokio::time::timeout(Duration::from_secs(60), resets).await.expect("it is not held up").is_err());
+    drop(client);
+    let ended = within(connection).await.unwrap().unwrap_err();
+    assert_eq!(ended.reason(), Some(h2::Reason::ENHANCE_YOUR_CALM), "{ended}");
+    assert_eq!(server.get("/livez").await.status(), 200, "others are served as before");
 }
