@@ -189,6 +189,7 @@ async fn a_key_is_asked_for_and_sent() {
     browser.wait_for(said).await;
     browser.type_into("#secret", &format!("{}\u{e007}", key.trim())).await;
     browser.wait_for(READY).await;
+    browser.click("#model option[value=fashion]").await;
     browser.type_into("#steps", "20").await;
     browser.click("#generate").await;
     browser.wait_for(SEED).await;
