@@ -70,13 +70,17 @@ pub fn request(data: &[u8]) {
     }
 }
 
-/// A file that came as a picture: what is decoded keeps to the limits and is whole.
+/// A file that came as a picture, as it is or as base64: what is decoded keeps to the limits and is whole.
 pub fn picture(data: &[u8]) {
+    picture_file(data);
     if let Ok(text) = str::from_utf8(data)
         && let Ok(file) = decode_base64(text)
     {
-        picture(&file);
+        picture_file(&file);
     }
+}
+
+fn picture_file(data: &[u8]) {
     if let Ok(picture) = decode_image(data, LIMITS) {
         assert!(is_picture(data) && picture.is_whole());
         assert!(picture.width.max(picture.height) <= LIMITS.side);
