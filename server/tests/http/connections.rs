@@ -199,17 +199,22 @@ async fn the_memory_of_bodies_is_bounded() {
     assert_eq!(&start, b"HTTP/1.1 400");
 }
 
+/// So many connections, each of which has had an answer and is still open.
+async fn served(server: &TestServer, count: usize) -> Vec<TcpStream> {
+    let mut open = Vec::new();
+    for _ in 0..count {
+        let mut stream = connect(server).await;
+        stream.write_all(b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+        within(stream.read_exact(&mut [0])).await.unwrap();
+        open.push(stream);
+    }
+    open
+}
+
 #[tokio::test]
 async fn connections_are_capped() {
     let server = TestServer::start_with(|config| config.connections.count = 3).await;
-    let mut open = Vec::new();
-    for _ in 0..3 {
-        let mut stream = connect(&server).await;
-        stream.write_all(b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
-        let mut byte = [0];
-        within(stream.read_exact(&mut byte)).await.unwrap();
-        open.push(stream);
-    }
+    let open = served(&server, 3).await;
     let answer = until_closed(&mut connect(&server).await).await;
     assert_eq!(status(&answer), 503);
     assert!(answer.contains("\"overloaded\"") && answer.contains("retry-after: 1"), "{answer}");
@@ -220,13 +225,7 @@ async fn connections_are_capped() {
 #[tokio::test]
 async fn connections_of_one_address_are_capped() {
     let server = TestServer::start_with(|config| config.connections.per_address = 2).await;
-    let mut open = Vec::new();
-    for _ in 0..2 {
-        let mut stream = connect(&server).await;
-        stream.write_all(b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
-        within(stream.read_exact(&mut [0])).await.unwrap();
-        open.push(stream);
-    }
+    let open = served(&server, 2).await;
     let answer = until_closed(&mut connect(&server).await).await;
     assert_eq!(status(&answer), 503);
     drop(open);
