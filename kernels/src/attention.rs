@@ -1,22 +1,33 @@
 //! Scaled dot-product attention without a score matrix.
 //!
 //! Keys are taken in blocks with a running maximum and a running sum of each query's softmax (Milakov and Gimelshein 2018;
-//! Dao et al. 2022). Blocks have a fixed size, so the order of the additions depends on the number of keys alone.
+//! Dao et al. 2022). The lanes of a vector are queries: keys and values are read where they lie, one number for all lanes, a
+//! head of any width fills its vectors, and the softmax needs no sum across lanes. Only the queries of a task are turned, once,
+//! and what was gathered for them, at the end. The order of a query's additions depends on the number of keys and the width of
+//! a head alone.
 
 use std::ops::Range;
 
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, bail};
 
-use crate::gemm::accumulate;
+use crate::gemm::{accumulate, read, write};
 use crate::math;
 use crate::pool;
+use crate::scratch::Scratch;
 use crate::simd::{Isa, Kernel, LANES, Simd, dispatch};
 use crate::tensor::{SharedMut, filled, floats, output};
+use crate::tile::{Tile, with_tile};
 
-/// Keys of a block: with their values they stay in the second-level cache while queries pass by.
-const KEY_BLOCK: usize = 512;
-/// Queries that one task takes, a multiple of every tile's rows.
-const TASK_QUERIES: usize = 192;
+/// Floats of a block's keys: with as many of its values they stay in the second-level cache while queries pass by.
+const BLOCK_FLOATS: usize = 48 * 1024;
+/// Keys of a block at most: their scores with a group of queries stay in the first-level cache.
+const MOST_KEYS: usize = 96;
+/// Queries of a group at most, two vectors.
+const GROUP: usize = 2 * LANES;
+/// Groups that one task takes at most: each block of keys is copied once for all of them.
+const TASK_GROUPS: usize = 24;
+/// Floats of a task's queries at most; there are as many of what is gathered for them.
+const TASK_FLOATS: usize = 96 * 1024;
 
 /// Which keys a query may look at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -74,15 +85,15 @@ impl CustomOp3 for Op {
                 v_layout.shape()
             )
         }
-        let shape = Sizes { options: self.0, batch, queries, keys, inner, width: inner / heads };
-        let packed = Packed::new(shape, floats(k, k_layout)?, floats(v, v_layout)?);
-        let q = floats(q, q_layout)?;
-        let tasks_each = queries.div_ceil(TASK_QUERIES);
+        let sizes = Sizes { options: self.0, batch, queries, keys, inner, width: inner / heads };
+        let (q, k, v) = (floats(q, q_layout)?, floats(k, k_layout)?, floats(v, v_layout)?);
+        let task_queries = sizes.task_queries();
+        let tasks_each = queries.div_ceil(task_queries);
         let fill = |out| {
             pool::for_each(batch * heads * tasks_each, |task| {
                 let (pair, part) = (task / tasks_each, task % tasks_each);
-                let queries = part * TASK_QUERIES..queries.min((part + 1) * TASK_QUERIES);
-                dispatch(self.0.isa, Queries { sizes: shape, q, packed: &packed, pair, queries, out });
+                let queries = part * task_queries..queries.min((part + 1) * task_queries);
+                dispatch(self.0.isa, Task { sizes, q, k, v, pair, queries, out });
             });
         };
         // SAFETY: the tasks cover every query of every head of every batch row.
@@ -103,21 +114,16 @@ struct Sizes {
 }
 
 impl Sizes {
-    /// Keys in a panel of packed keys.
-    fn panel(self) -> usize {
-        match self.options.isa {
-            Isa::Avx512 => 2 * LANES,
-            Isa::Avx2 | Isa::Portable => LANES,
-        }
+    /// Keys of a block, a multiple of every tile's rows.
+    fn block(self) -> usize {
+        (BLOCK_FLOATS / self.width).clamp(12, MOST_KEYS) / 12 * 12
     }
 
-    /// Floats of the packed keys of one head.
-    fn keys_length(self) -> usize {
-        self.keys.next_multiple_of(self.panel()) * self.width
-    }
-
-    fn padded_width(self) -> usize {
-        self.width.next_multiple_of(LANES)
+    /// Fewer queries a task where there would be too few tasks for all threads. A query's bits do not depend on it.
+    fn task_queries(self) -> usize {
+        let groups = self.batch * self.options.heads * self.queries.div_ceil(GROUP);
+        let most = (TASK_FLOATS / (self.width * GROUP)).clamp(1, TASK_GROUPS);
+        (groups / (4 * pool::threads())).clamp(1, most) * GROUP
     }
 
     /// Where the channels of a head begin at a position of a sequence.
@@ -127,237 +133,354 @@ impl Sizes {
     }
 }
 
-/// Keys and values of each head in the order in which they are read.
-struct Packed {
-    /// For each head: panels of keys, each with the channels as rows.
-    keys: Vec<f32>,
-    /// For each head: each key's value, padded to whole vectors.
-    values: Vec<f32>,
-}
-
-impl Packed {
-    fn new(sizes: Sizes, k: &[f32], v: &[f32]) -> Self {
-        let heads = sizes.batch * sizes.options.heads;
-        let (panel, padded) = (sizes.panel(), sizes.padded_width());
-        let mut keys = vec![0.0; heads * sizes.keys_length()];
-        pool::for_each_chunk(&mut keys, sizes.keys_length(), |pair, packed| {
-            for key in 0..sizes.keys {
-                let row = &k[sizes.start(pair, sizes.keys, key)..][..sizes.width];
-                let first = key / panel * panel * sizes.width + key % panel;
-                for (c, x) in row.iter().enumerate() {
-                    packed[first + c * panel] = *x;
-                }
-            }
-        });
-        let mut values = vec![0.0; heads * sizes.keys * padded];
-        pool::for_each_chunk(&mut values, sizes.keys * padded, |pair, packed| {
-            for (key, row) in packed.chunks_exact_mut(padded).enumerate() {
-                row[..sizes.width].copy_from_slice(&v[sizes.start(pair, sizes.keys, key)..][..sizes.width]);
-            }
-        });
-        Self { keys, values }
-    }
-}
-
-/// One task: some queries of one head.
-struct Queries<'a> {
+/// Some queries of one head.
+struct Task<'a> {
     sizes: Sizes,
     q: &'a [f32],
-    packed: &'a Packed,
+    k: &'a [f32],
+    v: &'a [f32],
     /// `batch row * heads + head`
     pair: usize,
     queries: Range<usize>,
     out: SharedMut,
 }
 
-/// What is known of the queries of a task after some blocks of keys.
-struct Running {
-    maximum: Vec<f32>,
-    sum: Vec<f32>,
-    /// For each query the weighted values, padded to whole vectors, not yet divided by the sum.
-    values: Vec<f32>,
-    /// The scores of one tile of queries with one block of keys, and then their exponentials.
-    scores: Vec<f32>,
-}
-
-impl Kernel for Queries<'_> {
+impl Kernel for Task<'_> {
     type Output = ();
 
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
+        let Sizes { width, keys, .. } = self.sizes;
+        let block = self.sizes.block();
+        let groups = self.queries.len().div_ceil(GROUP);
+        let mut room = Scratch::take(block * (GROUP + 2 * width) + groups * (2 * width + 2) * GROUP);
+        let (scores, rest) = room.split_at_mut(block * GROUP);
+        let (keys_room, rest) = rest.split_at_mut(block * width);
+        let (values_room, mut rest) = rest.split_at_mut(block * width);
+        let mut all: Vec<Group<'_>> = Vec::with_capacity(groups);
+        for first in self.queries.clone().step_by(GROUP) {
+            let (queries, others) = std::mem::take(&mut rest).split_at_mut(width * GROUP);
+            let (values, others) = others.split_at_mut(width * GROUP);
+            let (maximum, others) = others.split_at_mut(GROUP);
+            let (sum, others) = others.split_at_mut(GROUP);
+            rest = others;
+            values.fill(0.0);
+            maximum.fill(f32::NEG_INFINITY);
+            sum.fill(0.0);
+            let range = first..self.queries.end.min(first + GROUP);
+            all.push(Group { task: &self, range, queries, values, maximum, sum });
+        }
         // SAFETY: the caller's promise is passed on.
         unsafe {
-            match S::TILE_ROWS {
-                12 => self.attend::<S, 12, 2>(),
-                6 => self.attend::<S, 6, 1>(),
-                4 => self.attend::<S, 4, 1>(),
-                _ => unreachable!("the tiles of all instruction sets are named above"),
+            for group in &mut all {
+                group.turn_queries::<S>();
+            }
+            for first in (0..keys).step_by(block) {
+                let range = first..keys.min(first + block);
+                self.collect(self.k, range.clone(), keys_room);
+                self.collect(self.v, range.clone(), values_room);
+                let block = Block { range, keys: keys_room, values: values_room };
+                for group in &mut all {
+                    // A whole group fills two vectors where tiles have two, and passes twice where they have one.
+                    match (S::TILE_ROWS, group.range.len() > LANES) {
+                        (12, true) => group.attend::<S, 2>(&block, scores, 0),
+                        (_, true) => {
+                            group.attend::<S, 1>(&block, scores, 0);
+                            group.attend::<S, 1>(&block, scores, LANES);
+                        }
+                        (_, false) => group.attend::<S, 1>(&block, scores, 0),
+                    }
+                }
+            }
+            for group in &mut all {
+                group.turn_values::<S>();
             }
         }
     }
 }
 
-impl Queries<'_> {
+impl Task<'_> {
+    /// Copies a head's channels at some positions of keys or values, so that they lie side by side.
+    fn collect(&self, from: &[f32], positions: Range<usize>, room: &mut [f32]) {
+        let Sizes { width, keys, .. } = self.sizes;
+        for (position, row) in positions.zip(room.chunks_exact_mut(width)) {
+            row.copy_from_slice(&from[self.sizes.start(self.pair, keys, position)..][..width]);
+        }
+    }
+}
+
+/// Some keys of a head with their values, `width` channels each.
+struct Block<'a> {
+    range: Range<usize>,
+    keys: &'a [f32],
+    values: &'a [f32],
+}
+
+/// Up to [`GROUP`] queries of a task, and what is known of them after some blocks of keys. A lane beyond `range` holds a query of zeros.
+struct Group<'a> {
+    task: &'a Task<'a>,
+    range: Range<usize>,
+    /// For each channel the queries, times scale and log₂ e.
+    queries: &'a mut [f32],
+    /// For each channel the weighted values of each query, not yet divided by the sum.
+    values: &'a mut [f32],
+    maximum: &'a mut [f32],
+    sum: &'a mut [f32],
+}
+
+impl Group<'_> {
     /// # Safety
     ///
-    /// See [`Simd`]; `VECTORS` vectors make a panel of keys.
+    /// See [`Simd`].
     #[inline(always)]
-    unsafe fn attend<S: Simd, const ROWS: usize, const VECTORS: usize>(&self) {
-        let sizes = self.sizes;
-        let padded = sizes.padded_width();
-        let count = self.queries.len().next_multiple_of(ROWS);
-        let mut running = Running {
-            maximum: vec![f32::NEG_INFINITY; count],
-            sum: vec![0.0; count],
-            values: vec![0.0; count * padded],
-            scores: vec![0.0; ROWS * KEY_BLOCK],
+    unsafe fn turn_queries<S: Simd>(&mut self) {
+        let Task { sizes, q, pair, .. } = *self.task;
+        let scale = sizes.options.scale * std::f32::consts::LOG2_E;
+        for (lane, channel) in squares(sizes.width) {
+            let lanes = LANES.min(sizes.width - channel);
+            // SAFETY: a query has `width` channels, of which `lanes` are left; each channel has `GROUP` numbers.
+            unsafe {
+                let mut square = [S::splat(0.0); LANES];
+                for (i, row) in square.iter_mut().enumerate() {
+                    let query = self.range.start + lane + i;
+                    if query < self.range.end {
+                        let at = sizes.start(pair, sizes.queries, query) + channel;
+                        *row = S::mul(read::<S>(q[at..at + lanes].as_ptr(), lanes), S::splat(scale));
+                    }
+                }
+                S::transpose(&mut square);
+                for (i, column) in square.iter().enumerate().take(lanes) {
+                    S::store(self.queries[(channel + i) * GROUP + lane..][..LANES].as_mut_ptr(), *column);
+                }
+            }
+        }
+    }
+
+    /// Writes the answer.
+    ///
+    /// # Safety
+    ///
+    /// See [`Simd`].
+    #[inline(always)]
+    unsafe fn turn_values<S: Simd>(&mut self) {
+        let Task { sizes, pair, out, .. } = *self.task;
+        for (lane, channel) in squares(sizes.width) {
+            let lanes = LANES.min(sizes.width - channel);
+            // SAFETY: as above; the output has the shape of the queries, and this task alone writes these.
+            unsafe {
+                let share = S::div(S::splat(1.0), S::load(self.sum[lane..][..LANES].as_ptr()));
+                let mut square = [S::splat(0.0); LANES];
+                for (i, row) in square.iter_mut().enumerate().take(lanes) {
+                    let at = (channel + i) * GROUP + lane;
+                    *row = S::mul(S::load(self.values[at..][..LANES].as_ptr()), share);
+                }
+                S::transpose(&mut square);
+                for (query, row) in (self.range.start + lane..self.range.end).zip(&square) {
+                    write::<S>(out.at(sizes.start(pair, sizes.queries, query) + channel), *row, lanes);
+                }
+            }
+        }
+    }
+
+    /// Takes a block of keys into account, for the `VECTORS` vectors of queries from `lane` on.
+    ///
+    /// # Safety
+    ///
+    /// See [`Simd`].
+    #[inline(always)]
+    unsafe fn attend<S: Simd, const VECTORS: usize>(&mut self, block: &Block<'_>, scores: &mut [f32], lane: usize) {
+        let width = self.task.sizes.width;
+        let first = self.range.start + lane;
+        let last = self.range.end.min(first + VECTORS * LANES) - 1;
+        let (visible, hides) = match self.task.sizes.options.mask {
+            Mask::None => (block.range.end, false),
+            Mask::Causal => (block.range.end.min(last + 1), block.range.end > first + 1),
         };
-        for first in (0..sizes.keys).step_by(KEY_BLOCK) {
-            let block = first..sizes.keys.min(first + KEY_BLOCK);
-            for tile in (0..count).step_by(ROWS) {
-                // SAFETY: the caller's promise is passed on.
-                unsafe {
-                    self.score::<S, ROWS, VECTORS>(&mut running.scores, tile, block.clone());
-                    self.soften::<S>(&mut running, tile, ROWS, block.clone());
-                    // Two vectors of channels at a time, where a tile has them: twice the sums for each number that is read.
-                    let pairs = if VECTORS == 2 { padded / (2 * LANES) * 2 * LANES } else { 0 };
-                    self.gather::<S, ROWS, 2>(&mut running, tile, block.clone(), 0..pairs);
-                    self.gather::<S, ROWS, 1>(&mut running, tile, block.clone(), pairs..padded);
-                }
-            }
+        let keys = visible.saturating_sub(block.range.start);
+        if keys == 0 {
+            return;
         }
-        for (i, query) in self.queries.clone().enumerate() {
-            let at = sizes.start(self.pair, sizes.queries, query);
-            for (c, value) in running.values[i * padded..][..sizes.width].iter().enumerate() {
-                // SAFETY: the output has the shape of the queries, and this task alone writes these.
-                unsafe { self.out.at(at + c).write(value / running.sum[i]) };
+        let scores = &mut scores[..keys * GROUP];
+        // SAFETY: the caller's promise is passed on.
+        unsafe {
+            let mut maximum = [[f32::NEG_INFINITY; LANES]; VECTORS];
+            for row in (0..keys).step_by(S::TILE_ROWS) {
+                let rows = S::TILE_ROWS.min(keys - row);
+                let maximum = &mut maximum;
+                let mut tile = Scores { group: self, block, scores, maximum, row, rows, lane };
+                with_tile::<S>(rows, VECTORS, &mut tile);
+            }
+            let shrink = self.soften::<S, VECTORS>(scores, &maximum, hides.then_some(block.range.start), lane);
+            for channel in (0..width).step_by(S::TILE_ROWS) {
+                let rows = S::TILE_ROWS.min(width - channel);
+                let mut tile = Values { group: self, block, scores, shrink: &shrink, channel, rows, lane };
+                with_tile::<S>(rows, VECTORS, &mut tile);
             }
         }
     }
 
-    /// The scaled scores of a tile of queries with a block of keys.
+    /// Turns scores into exponentials under the new maximum. Says by how much that shrinks what was gathered under the old one.
+    /// `hiding` is the position of the first key, where some queries may not look at some of the keys.
     ///
     /// # Safety
     ///
     /// See [`Simd`].
     #[inline(always)]
-    unsafe fn score<S: Simd, const ROWS: usize, const VECTORS: usize>(
-        &self,
+    unsafe fn soften<S: Simd, const VECTORS: usize>(
+        &mut self,
         scores: &mut [f32],
-        tile: usize,
-        block: Range<usize>,
-    ) {
-        let sizes = self.sizes;
-        let panel = VECTORS * LANES;
-        let last = self.queries.end - 1;
-        let rows: [*const f32; ROWS] = std::array::from_fn(|i| {
-            self.q[sizes.start(self.pair, sizes.queries, last.min(self.queries.start + tile + i))..].as_ptr()
-        });
-        let keys = &self.packed.keys[self.pair * sizes.keys_length()..];
-        for key in block.clone().step_by(panel) {
-            // SAFETY: each query has `width` channels; a panel of packed keys has `width` rows of `panel` floats. The block's
-            // size is a multiple of the panel's, so the scores of its last panel have room too.
+        maximum: &[[f32; LANES]; VECTORS],
+        hiding: Option<usize>,
+        lane: usize,
+    ) -> [[f32; LANES]; VECTORS] {
+        let mut shrink = [[0.0; LANES]; VECTORS];
+        for j in 0..VECTORS {
+            let at = lane + j * LANES;
+            // SAFETY: `at` is the first of sixteen queries of the group; each row of scores has as many as the group.
             unsafe {
-                let mut sums = [[S::splat(0.0); VECTORS]; ROWS];
-                accumulate::<S, ROWS, VECTORS>(
-                    &rows,
-                    sizes.width,
-                    keys[key * sizes.width..].as_ptr(),
-                    panel,
-                    &mut sums,
-                );
-                for (i, sum) in sums.iter().enumerate() {
-                    for (j, v) in sum.iter().enumerate() {
-                        let at = scores[i * KEY_BLOCK + key - block.start + j * LANES..].as_mut_ptr();
-                        S::store(at, S::mul(*v, S::splat(sizes.options.scale)));
+                let place = self.places::<S>(at);
+                let old = S::load(self.maximum[at..][..LANES].as_ptr());
+                let mut greatest = S::load(maximum[j].as_ptr());
+                if let Some(first) = hiding {
+                    greatest = S::splat(f32::NEG_INFINITY);
+                    for (row, scores) in scores.chunks_exact_mut(GROUP).enumerate() {
+                        let score = scores[at..][..LANES].as_mut_ptr();
+                        let key = S::splat((first + row) as f32);
+                        let seen = S::select_greater(key, place, S::splat(f32::NEG_INFINITY), S::load(score));
+                        S::store(score, seen);
+                        greatest = S::max(greatest, seen);
                     }
                 }
+                let maximum = S::max(old, greatest);
+                let ratio = math::exp2::<S>(S::sub(old, maximum));
+                let mut sum = S::mul(S::load(self.sum[at..][..LANES].as_ptr()), ratio);
+                for (row, scores) in scores.chunks_exact_mut(GROUP).enumerate() {
+                    let score = scores[at..][..LANES].as_mut_ptr();
+                    let mut e = math::exp2::<S>(S::sub(S::load(score), maximum));
+                    if let Some(first) = hiding {
+                        e = S::select_greater(S::splat((first + row) as f32), place, S::splat(0.0), e);
+                    }
+                    S::store(score, e);
+                    sum = S::add(sum, e);
+                }
+                S::store(self.maximum[at..][..LANES].as_mut_ptr(), maximum);
+                S::store(self.sum[at..][..LANES].as_mut_ptr(), sum);
+                S::store(shrink[j].as_mut_ptr(), ratio);
             }
         }
+        shrink
     }
 
-    /// Turns scores into exponentials under the new maximum, and scales down what was gathered under the old one.
+    /// The positions of sixteen queries of the group.
     ///
     /// # Safety
     ///
     /// See [`Simd`].
     #[inline(always)]
-    unsafe fn soften<S: Simd>(&self, running: &mut Running, tile: usize, rows: usize, block: Range<usize>) {
-        let padded = self.sizes.padded_width();
-        for i in 0..rows {
-            let query = tile + i;
-            let visible = match self.sizes.options.mask {
-                Mask::None => block.len(),
-                Mask::Causal => (self.queries.start + query + 1).saturating_sub(block.start).min(block.len()),
-            };
-            let (row, hidden) = running.scores[i * KEY_BLOCK..][..block.len()].split_at_mut(visible);
-            hidden.fill(0.0);
-            if row.is_empty() {
-                continue;
+    unsafe fn places<S: Simd>(&self, at: usize) -> S::V {
+        let mut places = [0.0; LANES];
+        for (i, place) in places.iter_mut().enumerate() {
+            *place = (self.range.start + at + i) as f32;
+        }
+        // SAFETY: the caller's promise is passed on.
+        unsafe { S::load(places.as_ptr()) }
+    }
+}
+
+/// Where squares of queries and channels begin: the lane, the channel.
+fn squares(width: usize) -> impl Iterator<Item = (usize, usize)> {
+    (0..GROUP).step_by(LANES).flat_map(move |lane| (0..width).step_by(LANES).map(move |channel| (lane, channel)))
+}
+
+/// The scores of a tile of a block's keys.
+struct Scores<'g, 't> {
+    group: &'g Group<'t>,
+    block: &'g Block<'g>,
+    /// For each key of the block `GROUP` of them.
+    scores: &'g mut [f32],
+    /// The greatest so far, for each vector of queries.
+    maximum: &'g mut [[f32; LANES]],
+    /// The tile's first key, counted from the block's.
+    row: usize,
+    /// Keys of the tile that exist.
+    rows: usize,
+    lane: usize,
+}
+
+impl Tile for Scores<'_, '_> {
+    #[inline(always)]
+    unsafe fn compute<S: Simd, const ROWS: usize, const VECTORS: usize>(&mut self) {
+        let width = self.group.task.sizes.width;
+        let keys = &self.block.keys[self.row * width..][..self.rows * width];
+        // Those beyond the last are computed as it is, and dropped.
+        let keys: [*const f32; ROWS] = std::array::from_fn(|i| keys[i.min(self.rows - 1) * width..].as_ptr());
+        let queries = self.group.queries[self.lane..].as_ptr();
+        let scores = &mut self.scores[self.row * GROUP..][..self.rows * GROUP];
+        // SAFETY: each key has `width` channels, and so many rows have the queries; there are `GROUP` scores for each key.
+        unsafe {
+            let mut sums = [[S::splat(0.0); VECTORS]; ROWS];
+            accumulate::<S, ROWS, VECTORS>(&keys, 1, width, queries, GROUP, &mut sums);
+            let scores = scores.as_mut_ptr().add(self.lane);
+            let mut maximum = sums[0];
+            for (i, sums) in sums.iter().enumerate() {
+                if i >= self.rows {
+                    break;
+                }
+                for (j, sum) in sums.iter().enumerate() {
+                    S::store(scores.add(i * GROUP + j * LANES), *sum);
+                    maximum[j] = S::max(maximum[j], *sum);
+                }
             }
-            // SAFETY: chunks are within the row; the row of values has `padded` floats, whole vectors.
-            unsafe {
-                let mut maximum = S::splat(f32::NEG_INFINITY);
-                let chunks = row.chunks_exact(LANES);
-                let mut greatest = chunks.remainder().iter().copied().fold(running.maximum[query], f32::max);
-                for chunk in chunks {
-                    maximum = S::max(maximum, S::load(chunk.as_ptr()));
-                }
-                greatest = greatest.max(S::maximum(maximum));
-                let mut sum = S::splat(0.0);
-                for chunk in row.chunks_mut(LANES) {
-                    if chunk.len() == LANES {
-                        let e = math::exp::<S>(S::sub(S::load(chunk.as_ptr()), S::splat(greatest)));
-                        S::store(chunk.as_mut_ptr(), e);
-                        sum = S::add(sum, e);
-                    } else {
-                        let e =
-                            math::exp::<S>(S::sub(S::load_partial(chunk.as_ptr(), chunk.len()), S::splat(greatest)));
-                        S::store_partial(chunk.as_mut_ptr(), e, chunk.len());
-                        sum = S::add(sum, S::load_partial(chunk.as_ptr(), chunk.len()));
-                    }
-                }
-                if running.maximum[query] != greatest {
-                    let shrink = (running.maximum[query] - greatest).exp();
-                    running.sum[query] *= shrink;
-                    for chunk in running.values[query * padded..][..padded].chunks_exact_mut(LANES) {
-                        S::store(chunk.as_mut_ptr(), S::mul(S::load(chunk.as_ptr()), S::splat(shrink)));
-                    }
-                    running.maximum[query] = greatest;
-                }
-                running.sum[query] += S::sum(sum);
+            for (sofar, maximum) in self.maximum.iter_mut().zip(maximum) {
+                S::store(sofar.as_mut_ptr(), S::max(S::load(sofar.as_ptr()), maximum));
             }
         }
     }
+}
 
-    /// Adds some channels of the values of a block of keys, weighted by the exponentials.
-    ///
-    /// # Safety
-    ///
-    /// See [`Simd`]; `channels` are of `padded_width` and a multiple of `VECTORS` vectors.
+/// Some channels of the values of a block's keys, weighted by the exponentials, added to what was gathered.
+struct Values<'g, 't> {
+    group: &'g mut Group<'t>,
+    block: &'g Block<'g>,
+    /// For each key `GROUP` exponentials.
+    scores: &'g [f32],
+    /// For each vector of queries.
+    shrink: &'g [[f32; LANES]],
+    channel: usize,
+    /// Channels of the tile that exist.
+    rows: usize,
+    lane: usize,
+}
+
+impl Tile for Values<'_, '_> {
     #[inline(always)]
-    unsafe fn gather<S: Simd, const ROWS: usize, const VECTORS: usize>(
-        &self,
-        running: &mut Running,
-        tile: usize,
-        block: Range<usize>,
-        channels: Range<usize>,
-    ) {
-        let padded = self.sizes.padded_width();
-        let rows: [*const f32; ROWS] = std::array::from_fn(|i| running.scores[i * KEY_BLOCK..].as_ptr());
-        let values = &self.packed.values[(self.pair * self.sizes.keys + block.start) * padded..];
-        for first in channels.step_by(VECTORS * LANES) {
-            let sums_at = |i: usize, j: usize| (tile + i) * padded + first + j * LANES;
-            // SAFETY: the scores of each row and the values of each key of the block are there; the running values have
-            // `padded` floats for each query of the tile.
-            unsafe {
-                let load = |i, j| S::load(running.values[sums_at(i, j)..][..LANES].as_ptr());
-                let mut sums: [[S::V; VECTORS]; ROWS] = std::array::from_fn(|i| std::array::from_fn(|j| load(i, j)));
-                accumulate::<S, ROWS, VECTORS>(&rows, block.len(), values[first..].as_ptr(), padded, &mut sums);
-                for (i, sums) in sums.iter().enumerate() {
-                    for (j, sum) in sums.iter().enumerate() {
-                        S::store(running.values[sums_at(i, j)..][..LANES].as_mut_ptr(), *sum);
-                    }
+    unsafe fn compute<S: Simd, const ROWS: usize, const VECTORS: usize>(&mut self) {
+        let width = self.group.task.sizes.width;
+        let keys = self.scores.len() / GROUP;
+        let values = &self.block.values[self.channel..keys * width];
+        let scores = self.scores[self.lane..].as_ptr();
+        // Those beyond the last are computed as it is, and dropped.
+        let channels: [*const f32; ROWS] = std::array::from_fn(|i| values[i.min(self.rows - 1)..].as_ptr());
+        let gathered = &mut self.group.values[self.channel * GROUP..][..self.rows * GROUP];
+        // SAFETY: each key has a value of `width` channels and `GROUP` exponentials; there are `GROUP` numbers for each channel.
+        unsafe {
+            let gathered = gathered.as_mut_ptr().add(self.lane);
+            let mut sums = [[S::splat(0.0); VECTORS]; ROWS];
+            for (i, sums) in sums.iter_mut().enumerate() {
+                if i >= self.rows {
+                    break;
+                }
+                for (j, sum) in sums.iter_mut().enumerate() {
+                    *sum = S::mul(S::load(gathered.add(i * GROUP + j * LANES)), S::load(self.shrink[j].as_ptr()));
+                }
+            }
+            accumulate::<S, ROWS, VECTORS>(&channels, width, keys, scores, GROUP, &mut sums);
+            for (i, sums) in sums.iter().enumerate() {
+                if i >= self.rows {
+                    break;
+                }
+                for (j, sum) in sums.iter().enumerate() {
+                    S::store(gathered.add(i * GROUP + j * LANES), *sum);
                 }
             }
         }

@@ -215,7 +215,10 @@ impl<R: Rows> Tile for Span<'_, R> {
         unsafe {
             let mut sums = [[S::splat(0.0); VECTORS]; ROWS];
             if !self.first {
-                for (i, sum) in sums.iter_mut().enumerate().take(self.rows) {
+                for (i, sum) in sums.iter_mut().enumerate() {
+                    if i >= self.rows {
+                        break;
+                    }
                     for (j, v) in sum.iter_mut().enumerate() {
                         let Some(lanes) = columns.checked_sub(j * LANES).map(|n| n.min(LANES)) else { break };
                         let at = out.at((self.row + i) * weights.columns + first_column + j * LANES);
@@ -229,10 +232,14 @@ impl<R: Rows> Tile for Span<'_, R> {
                 for (a, p) in a.iter_mut().zip(&self.pointers[tap * S::TILE_ROWS..][..ROWS]) {
                     *a = p.add(self.stretch.depth.start);
                 }
-                accumulate::<S, ROWS, VECTORS>(&a, self.stretch.depth.len(), b, width, &mut sums);
+                accumulate::<S, ROWS, VECTORS>(&a, 1, self.stretch.depth.len(), b, width, &mut sums);
                 b = b.add(self.stretch.depth.len() * width);
             }
-            for (i, sum) in sums.iter().enumerate().take(self.rows) {
+            // A loop that ends early, not one over fewer rows: the compiler unrolls it, and the sums stay in registers.
+            for (i, sum) in sums.iter().enumerate() {
+                if i >= self.rows {
+                    break;
+                }
                 for (j, v) in sum.iter().enumerate() {
                     let Some(lanes) = columns.checked_sub(j * LANES).map(|n| n.min(LANES)) else { break };
                     let column = first_column + j * LANES;
@@ -248,14 +255,15 @@ impl<R: Rows> Tile for Span<'_, R> {
     }
 }
 
-/// `sums[i][j] += Σ_k a[i][k] · b[k * width + 16 j ..]`, one fused multiply-add after the other.
+/// `sums[i][j] += Σ_k a[i][k * step] · b[k * width + 16 j ..]`, one fused multiply-add after the other.
 ///
 /// # Safety
 ///
-/// See [`Simd`]; each of `a` has `depth` floats, `b` has `depth` rows at a distance of `width`.
+/// See [`Simd`]; each of `a` has `depth` floats at a distance of `step`, `b` has `depth` rows at a distance of `width`.
 #[inline(always)]
 pub(crate) unsafe fn accumulate<S: Simd, const ROWS: usize, const VECTORS: usize>(
     a: &[*const f32; ROWS],
+    step: usize,
     depth: usize,
     b: *const f32,
     width: usize,
@@ -263,6 +271,8 @@ pub(crate) unsafe fn accumulate<S: Simd, const ROWS: usize, const VECTORS: usize
 ) {
     // SAFETY: the caller's promise is passed on.
     unsafe {
+        // A copy that only this loop sees stays in registers.
+        let mut found = *sums;
         let mut b = b;
         for k in 0..depth {
             let mut w = [S::splat(0.0); VECTORS];
@@ -270,13 +280,11 @@ pub(crate) unsafe fn accumulate<S: Simd, const ROWS: usize, const VECTORS: usize
                 *w = S::load(b.add(j * LANES));
             }
             for i in 0..ROWS {
-                let x = S::splat(*a[i].add(k));
-                for j in 0..VECTORS {
-                    sums[i][j] = S::fma(x, w[j], sums[i][j]);
-                }
+                S::fma_row(a[i], k * step, &w, &mut found[i]);
             }
             b = b.add(width);
         }
+        *sums = found;
     }
 }
 

@@ -28,17 +28,48 @@ macro_rules! both {
     };
 }
 
-/// `2^n` of eight lanes.
+/// `a * 2^n` of eight lanes.
 ///
 /// # Safety
 ///
 /// The machine must have AVX2.
 #[inline(always)]
-unsafe fn exp2_integer(n: __m256) -> __m256 {
+unsafe fn scale_exp2(a: __m256, n: __m256) -> __m256 {
     // SAFETY: the caller's promise is passed on.
     unsafe {
         let biased = _mm256_add_epi32(_mm256_cvttps_epi32(n), _mm256_set1_epi32(127));
-        _mm256_castsi256_ps(_mm256_slli_epi32::<23>(biased))
+        _mm256_mul_ps(a, _mm256_castsi256_ps(_mm256_slli_epi32::<23>(biased)))
+    }
+}
+
+/// Transposes a block of eight by eight.
+///
+/// # Safety
+///
+/// The machine must have AVX2.
+#[inline(always)]
+unsafe fn transpose(rows: [__m256; 8]) -> [__m256; 8] {
+    // SAFETY: the caller's promise is passed on.
+    unsafe {
+        // Pairs of rows are interleaved, then pairs of pairs, then halves are exchanged.
+        let mut four = [[_mm256_setzero_ps(); 4]; 2];
+        for (i, four) in four.iter_mut().enumerate() {
+            let [a, b, c, d] = [rows[4 * i], rows[4 * i + 1], rows[4 * i + 2], rows[4 * i + 3]];
+            let low = [_mm256_unpacklo_ps(a, b), _mm256_unpacklo_ps(c, d)];
+            let high = [_mm256_unpackhi_ps(a, b), _mm256_unpackhi_ps(c, d)];
+            *four = [
+                _mm256_shuffle_ps::<0x44>(low[0], low[1]),
+                _mm256_shuffle_ps::<0xee>(low[0], low[1]),
+                _mm256_shuffle_ps::<0x44>(high[0], high[1]),
+                _mm256_shuffle_ps::<0xee>(high[0], high[1]),
+            ];
+        }
+        let mut columns = [_mm256_setzero_ps(); 8];
+        for j in 0..4 {
+            columns[j] = _mm256_permute2f128_ps::<0x20>(four[0][j], four[1][j]);
+            columns[4 + j] = _mm256_permute2f128_ps::<0x31>(four[0][j], four[1][j]);
+        }
+        columns
     }
 }
 
@@ -134,8 +165,26 @@ unsafe impl Simd for Avx2 {
     }
 
     #[inline(always)]
-    unsafe fn exp2_integer(n: Self::V) -> Self::V {
-        unsafe { [exp2_integer(n[0]), exp2_integer(n[1])] }
+    unsafe fn scale_exp2(a: Self::V, n: Self::V) -> Self::V {
+        unsafe { [scale_exp2(a[0], n[0]), scale_exp2(a[1], n[1])] }
+    }
+
+    #[inline(always)]
+    unsafe fn transpose(rows: &mut [Self::V; LANES]) {
+        unsafe {
+            // Quarter (i, j) of the square, transposed, becomes quarter (j, i).
+            let mut turned = [[_mm256_setzero_ps(); 2]; LANES];
+            for (i, j) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
+                let mut quarter = [_mm256_setzero_ps(); 8];
+                for (row, from) in quarter.iter_mut().zip(&rows[8 * i..]) {
+                    *row = from[j];
+                }
+                for (row, to) in transpose(quarter).into_iter().zip(&mut turned[8 * j..]) {
+                    to[i] = row;
+                }
+            }
+            *rows = turned;
+        }
     }
 
     #[inline(always)]

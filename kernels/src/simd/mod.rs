@@ -39,6 +39,22 @@ pub(crate) unsafe trait Simd: Copy + 'static {
     unsafe fn load_bf16(p: *const bf16) -> Self::V;
     /// `a * b + c`, rounded once.
     unsafe fn fma(a: Self::V, b: Self::V, c: Self::V) -> Self::V;
+    /// `sums[j] = p[at] * w[j] + sums[j]`, each rounded once.
+    #[inline(always)]
+    unsafe fn fma_row<const VECTORS: usize>(
+        p: *const f32,
+        at: usize,
+        w: &[Self::V; VECTORS],
+        sums: &mut [Self::V; VECTORS],
+    ) {
+        // SAFETY: the caller's promise is passed on, and `p[at]` is readable.
+        unsafe {
+            let x = Self::splat(*p.add(at));
+            for j in 0..VECTORS {
+                sums[j] = Self::fma(x, w[j], sums[j]);
+            }
+        }
+    }
     unsafe fn add(a: Self::V, b: Self::V) -> Self::V;
     unsafe fn sub(a: Self::V, b: Self::V) -> Self::V;
     unsafe fn mul(a: Self::V, b: Self::V) -> Self::V;
@@ -51,9 +67,26 @@ pub(crate) unsafe trait Simd: Copy + 'static {
     unsafe fn select_greater(a: Self::V, b: Self::V, x: Self::V, y: Self::V) -> Self::V;
     /// To the nearest integer, halves to even.
     unsafe fn round(a: Self::V) -> Self::V;
-    /// `2^n` for integral `n` in -126..=127.
-    unsafe fn exp2_integer(n: Self::V) -> Self::V;
+    /// `a * 2^n` for integral `n` in -126..=127.
+    unsafe fn scale_exp2(a: Self::V, n: Self::V) -> Self::V;
     unsafe fn to_array(a: Self::V) -> [f32; LANES];
+
+    /// Lane j of vector i becomes lane i of vector j.
+    #[inline(always)]
+    unsafe fn transpose(rows: &mut [Self::V; LANES]) {
+        // SAFETY: the caller's promise is passed on; each column has sixteen numbers.
+        unsafe {
+            let mut columns = [[0.0; LANES]; LANES];
+            for (i, row) in rows.iter().enumerate() {
+                for (column, x) in columns.iter_mut().zip(Self::to_array(*row)) {
+                    column[i] = x;
+                }
+            }
+            for (row, column) in rows.iter_mut().zip(&columns) {
+                *row = Self::load(column.as_ptr());
+            }
+        }
+    }
 
     /// The sum of the lanes, by halving: lane i with lane i + 8, then + 4, + 2, + 1.
     #[inline(always)]

@@ -117,8 +117,8 @@ unsafe impl Simd for Portable {
     }
 
     #[inline(always)]
-    unsafe fn exp2_integer(n: Self::V) -> Self::V {
-        n.map(|n| f32::from_bits((((n as i32) + 127) << 23) as u32))
+    unsafe fn scale_exp2(a: Self::V, n: Self::V) -> Self::V {
+        zip(a, n, |a, n| a * f32::from_bits((((n as i32) + 127) << 23) as u32))
     }
 
     #[inline(always)]
