@@ -419,7 +419,7 @@ impl Tile for Scores<'_, '_> {
         // SAFETY: each key has `width` channels, and so many rows have the queries; there are `GROUP` scores for each key.
         unsafe {
             let mut sums = [[S::splat(0.0); VECTORS]; ROWS];
-            accumulate::<S, ROWS, VECTORS>(&keys, 1, width, queries, GROUP, &mut sums);
+            accumulate::<S, ROWS, VECTORS, 0>(&keys, 1, width, queries, GROUP, &mut sums);
             let scores = scores.as_mut_ptr().add(self.lane);
             let mut maximum = sums[0];
             for (i, sums) in sums.iter().enumerate() {
@@ -474,7 +474,7 @@ impl Tile for Values<'_, '_> {
                     *sum = S::mul(S::load(gathered.add(i * GROUP + j * LANES)), S::load(self.shrink[j].as_ptr()));
                 }
             }
-            accumulate::<S, ROWS, VECTORS>(&channels, width, keys, scores, GROUP, &mut sums);
+            accumulate::<S, ROWS, VECTORS, 0>(&channels, width, keys, scores, GROUP, &mut sums);
             for (i, sums) in sums.iter().enumerate() {
                 if i >= self.rows {
                     break;

@@ -16,7 +16,7 @@ use crate::tensor::SharedMut;
 use crate::tile::{Tile, with_tile};
 
 /// Floats of a block of packed weights that should stay in a core's second-level cache while rows pass by.
-const BLOCK_FLOATS: usize = 96 * 1024;
+const BLOCK_FLOATS: usize = 32 * 1024;
 /// Rows that one task takes: enough that a block of weights is used often, few enough that tasks balance.
 pub(crate) const TASK_ROWS: usize = 192;
 
@@ -232,7 +232,7 @@ impl<R: Rows> Tile for Span<'_, R> {
                 for (a, p) in a.iter_mut().zip(&self.pointers[tap * S::TILE_ROWS..][..ROWS]) {
                     *a = p.add(self.stretch.depth.start);
                 }
-                accumulate::<S, ROWS, VECTORS>(&a, 1, self.stretch.depth.len(), b, width, &mut sums);
+                accumulate::<S, ROWS, VECTORS, 8>(&a, 1, self.stretch.depth.len(), b, width, &mut sums);
                 b = b.add(self.stretch.depth.len() * width);
             }
             // A loop that ends early, not one over fewer rows: the compiler unrolls it, and the sums stay in registers.
@@ -255,13 +255,14 @@ impl<R: Rows> Tile for Span<'_, R> {
     }
 }
 
-/// `sums[i][j] += Σ_k a[i][k * step] · b[k * width + 16 j ..]`, one fused multiply-add after the other.
+/// `sums[i][j] += Σ_k a[i][k * step] · b[k * width + 16 j ..]`, one fused multiply-add after the other. Rows of `b` are asked for
+/// `AHEAD` rows before they are used; none are where that is 0, for a `b` that is in the first-level cache.
 ///
 /// # Safety
 ///
 /// See [`Simd`]; each of `a` has `depth` floats at a distance of `step`, `b` has `depth` rows at a distance of `width`.
 #[inline(always)]
-pub(crate) unsafe fn accumulate<S: Simd, const ROWS: usize, const VECTORS: usize>(
+pub(crate) unsafe fn accumulate<S: Simd, const ROWS: usize, const VECTORS: usize, const AHEAD: usize>(
     a: &[*const f32; ROWS],
     step: usize,
     depth: usize,
@@ -278,6 +279,9 @@ pub(crate) unsafe fn accumulate<S: Simd, const ROWS: usize, const VECTORS: usize
             let mut w = [S::splat(0.0); VECTORS];
             for (j, w) in w.iter_mut().enumerate() {
                 *w = S::load(b.add(j * LANES));
+                if AHEAD > 0 {
+                    S::prefetch(b.wrapping_add(AHEAD * width + j * LANES));
+                }
             }
             for i in 0..ROWS {
                 S::fma_row(a[i], k * step, &w, &mut found[i]);

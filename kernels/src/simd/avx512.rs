@@ -72,6 +72,11 @@ unsafe impl Simd for Avx512 {
     }
 
     #[inline(always)]
+    unsafe fn prefetch(p: *const f32) {
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(p.cast()) }
+    }
+
+    #[inline(always)]
     unsafe fn load_f16(p: *const f16) -> Self::V {
         unsafe { _mm512_cvtph_ps(_mm256_loadu_si256(p.cast())) }
     }

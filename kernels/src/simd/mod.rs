@@ -33,6 +33,9 @@ pub(crate) unsafe trait Simd: Copy + 'static {
     unsafe fn splat(x: f32) -> Self::V;
     unsafe fn load(p: *const f32) -> Self::V;
     unsafe fn store(p: *mut f32, v: Self::V);
+    /// Asks for the cache line at `p`, which may be any address, to be read soon.
+    #[inline(always)]
+    unsafe fn prefetch(_p: *const f32) {}
     /// Sixteen float16, widened.
     unsafe fn load_f16(p: *const f16) -> Self::V;
     /// Sixteen bfloat16, widened.

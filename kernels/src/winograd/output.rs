@@ -210,7 +210,7 @@ impl Tile for Product<'_> {
                     }
                 }
             }
-            accumulate::<S, ROWS, VECTORS>(&rows, 1, self.depth, self.weights.as_ptr(), width, &mut found);
+            accumulate::<S, ROWS, VECTORS, 8>(&rows, 1, self.depth, self.weights.as_ptr(), width, &mut found);
             for (found, sums) in found.iter().zip(sums.chunks_exact_mut(width)) {
                 for (v, sums) in found.iter().zip(sums.chunks_exact_mut(LANES)) {
                     S::store(sums.as_mut_ptr(), *v);
