@@ -196,6 +196,8 @@ fn status(code: ErrorCode) -> StatusCode {
         | E::InvalidPrompt
         | E::InvalidPromptSyntax
         | E::InvalidBase64
+        | E::UrlNotAllowed
+        | E::FetchFailed
         | E::UnsupportedImage
         | E::CorruptImage
         | E::MaskMismatch

@@ -38,8 +38,18 @@ impl DecodeError {
     }
 }
 
+/// Whether a text that stands for a picture is an address, such as `https://...`. Base64 has no colon.
+pub fn is_url(text: &str) -> bool {
+    let is_scheme = |scheme: &str| scheme.bytes().all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b));
+    text.split_once("://").is_some_and(|(scheme, _)| !scheme.is_empty() && is_scheme(scheme))
+}
+
 /// Reads base64, with or without padding, with or without the head of a data URL before it.
 pub fn decode_base64(text: &str) -> Result<Vec<u8>, DecodeError> {
+    if is_url(text) {
+        let message = "pictures are not fetched from their address here; send the file in base64";
+        return Err(DecodeError::new(ErrorCode::UrlNotAllowed, message));
+    }
     let invalid = |message: &str| DecodeError::new(ErrorCode::InvalidBase64, message);
     let payload = match text.strip_prefix("data:") {
         None => text,
@@ -213,9 +223,12 @@ mod tests {
             assert_eq!(decode_base64(text).unwrap(), b"hi", "{text}");
         }
         for text in
-            ["a", "a b", "_-__", "data:image/gif;base64,aGk=", "data:image/png,aGk=", "data:aGk=", "http://x/y.png"]
+            ["a", "a b", "_-__", "data:image/gif;base64,aGk=", "data:image/png,aGk=", "data:aGk=", "https:x", "://x"]
         {
             assert_eq!(decode_base64(text).unwrap_err().code, ErrorCode::InvalidBase64, "{text}");
+        }
+        for text in ["http://x/y.png", "HTTPS://x", "file:///etc/passwd", "svn+ssh://x"] {
+            assert_eq!(decode_base64(text).unwrap_err().code, ErrorCode::UrlNotAllowed, "{text}");
         }
     }
 

@@ -7,7 +7,7 @@ mod overlay;
 mod texts;
 
 pub use arrange::arranged;
-pub use decode::{DecodeError, DecodeLimits, decode_base64, decode_image, decode_mask, is_picture};
+pub use decode::{DecodeError, DecodeLimits, decode_base64, decode_image, decode_mask, is_picture, is_url};
 pub use encode::{DigitalSource, Encoding, INFOTEXT_KEYWORD, Provenance, TEXT_KEYWORD, encode, fit};
 pub use overlay::{Overlay, Region, blurred, surroundings, widened};
 pub use texts::texts;

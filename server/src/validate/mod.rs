@@ -25,6 +25,7 @@ pub use order::{Order, Work, request_of_image};
 pub use sampling::{noise_schedule_name, timestep_spacing_name};
 
 use crate::catalog::{Catalog, default_model};
+use crate::fetch::Fetched;
 use checks::{Checks, quoted};
 use general::General;
 
@@ -69,23 +70,30 @@ impl Validator {
     /// Fills in every default, and finds everything that is wrong. It may decode pictures and tokenise prompts, so it is work for
     /// the blocking pool.
     pub fn order(&self, request: &GenerationRequest, answer: &Answer) -> Result<Order, Vec<FieldError>> {
-        self.order_after(Vec::new(), request, answer)
+        self.order_after(Vec::new(), request, &Fetched::default(), answer)
     }
 
-    /// As [`order`](Self::order), for a request in which `errors` were found when it was read.
+    /// As [`order`](Self::order), for a request in which `errors` were found when it was read, and whose addresses of pictures were
+    /// followed as far as `fetched` says.
     pub fn order_after(
         &self,
         errors: Vec<FieldError>,
         request: &GenerationRequest,
+        fetched: &Fetched,
         answer: &Answer,
     ) -> Result<Order, Vec<FieldError>> {
         let mut checks = Checks::after(errors);
         let general = General::check(&mut checks, request, answer, &self.limits);
         let order = match self.model(&mut checks, request) {
-            Some(info) => self.order_of(&mut checks, request, general, info),
+            Some(info) => self.order_of(&mut checks, request, fetched, general, info),
             None => None,
         };
         checks.finish(order)
+    }
+
+    /// Whether the model that a request gets can start from a picture; where it cannot, the picture is not worth fetching.
+    pub fn takes_pictures(&self, request: &GenerationRequest) -> bool {
+        self.model_of(request).is_some_and(|info| info.image_to_image)
     }
 
     /// The model that a request gets: the one that it names, otherwise the default for what it gives.
@@ -150,11 +158,12 @@ impl Validator {
         &self,
         checks: &mut Checks,
         request: &GenerationRequest,
+        fetched: &Fetched,
         general: General,
         info: &ModelInfo,
     ) -> Option<Order> {
         let condition = condition::condition(checks, request, info, &self.limits);
-        let start = start::start(checks, request, general.strength, info, &self.limits);
+        let start = start::start(checks, request, fetched, general.strength, info, &self.limits);
         let sampler = sampling::sampler(checks, request, general.eta, info);
         let start_size = start.as_ref().map(start::Start::picture);
         let (width, height) = size::size(checks, (general.width, general.height), start_size, info, &self.limits);
