@@ -121,8 +121,11 @@ pub struct HttpArgs {
     #[arg(long, value_name = "BYTES", env = "X0_MAX_BODY_BYTES", default_value_t = 20 << 20)]
     pub max_body_bytes: usize,
     /// For a request's body to arrive
-    #[arg(long, value_name = "TIME", env = "X0_BODY_TIMEOUT", default_value = "30s", value_parser = duration)]
+    #[arg(long, value_name = "TIME", env = "X0_BODY_TIMEOUT", default_value = "2m", value_parser = duration)]
     pub body_timeout: Duration,
+    /// Bytes per second at which a body must arrive, after some seconds; 0 for any rate
+    #[arg(long, value_name = "BYTES", env = "X0_MIN_BODY_RATE", default_value_t = 1024)]
+    pub min_body_rate: u64,
     /// For a request's head to arrive, and for an idle connection
     #[arg(long, value_name = "TIME", env = "X0_HEADER_TIMEOUT", default_value = "10s", value_parser = duration)]
     pub header_timeout: Duration,
@@ -262,7 +265,12 @@ impl ServeArgs {
                 header_timeout: http.header_timeout,
                 write_timeout: http.write_timeout,
             },
-            body: BodyLimits { bytes: http.max_body_bytes, total_bytes: TOTAL_BODY_BYTES, time: http.body_timeout },
+            body: BodyLimits {
+                bytes: http.max_body_bytes,
+                total_bytes: TOTAL_BODY_BYTES,
+                time: http.body_timeout,
+                rate: http.min_body_rate,
+            },
             max_streams: http.max_streams,
             max_wait: http.max_wait,
             shutdown: ShutdownConfig {
