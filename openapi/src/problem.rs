@@ -117,6 +117,10 @@ named! {
         InvalidPrompt = "invalid_prompt",
         /// 422: the prompt has marks that are not supported, or too many of them.
         InvalidPromptSyntax = "invalid_prompt_syntax",
+        /// 422: a name that could not be that of a network.
+        InvalidName = "invalid_name",
+        /// 422: no such LoRA.
+        LoraNotFound = "lora_not_found",
         /// 422: an image that is not base64.
         InvalidBase64 = "invalid_base64",
         /// 422: an image by its address, which is not one from which this server fetches pictures.

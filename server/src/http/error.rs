@@ -195,6 +195,8 @@ fn status(code: ErrorCode) -> StatusCode {
         | E::PromptTooLong
         | E::InvalidPrompt
         | E::InvalidPromptSyntax
+        | E::InvalidName
+        | E::LoraNotFound
         | E::InvalidBase64
         | E::UrlNotAllowed
         | E::FetchFailed

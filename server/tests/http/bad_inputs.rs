@@ -154,6 +154,12 @@ const REQUESTS: &[(&str, u16, &str, &str)] = &[
     (r#"{"prompt":"[a:b:0.5]","prompt_syntax":"a1111"}"#, 422, "invalid_prompt_syntax", "prompt"),
     (r#"{"prompt":"[a:0.5]","prompt_syntax":"a1111"}"#, 422, "invalid_prompt_syntax", "prompt"),
     (r#"{"prompt":"[a|b]","prompt_syntax":"a1111"}"#, 422, "invalid_prompt_syntax", "prompt"),
+    (r#"{"prompt":"a <lora:fur:1>","prompt_syntax":"a1111"}"#, 422, "lora_not_found", "prompt"),
+    (r#"{"prompt":"<lora:fur>","prompt_syntax":"a1111"}"#, 422, "lora_not_found", "prompt"),
+    (r#"{"prompt":"<lora:../../etc/passwd:1>","prompt_syntax":"a1111"}"#, 422, "invalid_name", "prompt"),
+    (r#"{"prompt":"<lora:../../etc/passwd:0>","prompt_syntax":"a1111"}"#, 422, "invalid_name", "prompt"),
+    (r#"{"prompt":"<hypernet:fur:1>","prompt_syntax":"a1111"}"#, 422, "invalid_prompt_syntax", "prompt"),
+    (r#"{"prompt":"<hypernet:\u002e\u002e:1>","prompt_syntax":"a1111"}"#, 422, "invalid_name", "prompt"),
     (
         r#"{"prompt":"a","negative_prompt":"[a|b]","prompt_syntax":"a1111"}"#,
         422,
