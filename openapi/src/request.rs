@@ -230,7 +230,8 @@ pub struct OutputRequest {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1, maximum = 100)]
     pub quality: Option<i64>,
-    /// PNG only: whether the file says, in a text chunk `x0`, which request makes the same picture again. Default: true for PNG.
+    /// Whether the file says how it was made: a PNG by the request that makes the same picture again, in a text chunk `x0`, and by
+    /// AUTOMATIC1111's text; a JPEG or WebP by that text alone, in EXIF. Default: true.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub metadata: Option<bool>,
     /// Whether records and `image` events carry the file itself, in base64. Default: false.

@@ -17,7 +17,8 @@ use std::sync::Arc;
 use x0_model::{Conditioning, Cost, Highres, ModelInfo, ModelKind, Request, RequestError};
 use x0_openapi::{
     ClassLabel, ErrorCode, FieldError, GenerationRequest, ImageFormat, InitResize, InputImage, OnDisconnect,
-    PreviewDecoder, ResolvedHighres, ResolvedInpaint, ResolvedPreview, ResolvedRequest, ResolvedVariation, Seed,
+    PreviewDecoder, ResolvedHighres, ResolvedInpaint, ResolvedOutput, ResolvedPreview, ResolvedRequest,
+    ResolvedVariation, Seed,
 };
 
 pub use limits::Limits;
@@ -26,6 +27,8 @@ pub use sampling::{noise_schedule_name, timestep_spacing_name};
 
 use crate::catalog::{Catalog, default_model};
 use crate::fetch::Fetched;
+use crate::infotext::infotext;
+use crate::picture::fits_in_jpeg;
 use checks::{Checks, quoted};
 use general::General;
 
@@ -199,8 +202,9 @@ impl Validator {
         };
         let cost = self.plan(checks, info, &request)?;
         let preview = preview.map(|preview| self.with_decoder(preview, info, &request));
-        let warnings = self.catalog.warnings(&info.name, &request);
+        let mut warnings = self.catalog.warnings(&info.name, &request);
         let resolved = resolved(&general, &request, &given, info, preview);
+        warnings.extend(says_too_much(&resolved));
         Some(Order::new(Work::new(&info.name, request, preview), cost, resolved, warnings).laid_into(overlay.flatten()))
     }
 
@@ -258,6 +262,14 @@ impl Validator {
             }
         }
     }
+}
+
+/// What to say where a file cannot carry how it was made.
+fn says_too_much(request: &ResolvedRequest) -> Option<String> {
+    let ResolvedOutput { format, metadata, .. } = request.output;
+    let does_not_fit = |index| !fits_in_jpeg(&infotext(&request_of_image(request, index)));
+    let too_much = format == ImageFormat::Jpeg && metadata == Some(true) && (0..request.n).any(does_not_fit);
+    too_much.then(|| "the prompts are too long for JPEG files to say how they were made".to_owned())
 }
 
 /// What is wrong with a field that a model refuses.

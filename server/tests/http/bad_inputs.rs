@@ -107,7 +107,7 @@ const TOY: &[(&str, u16, &str, &str)] = &[
     (r#""output":{"format":"gif"}"#, 422, "unsupported_value", "output.format"),
     (r#""output":{"format":"jpeg","quality":0}"#, 422, "out_of_range", "output.quality"),
     (r#""output":{"quality":90}"#, 422, "conflicting_parameters", "output.quality"),
-    (r#""output":{"format":"webp","metadata":true}"#, 422, "conflicting_parameters", "output.metadata"),
+    (r#""output":{"metadata":"no"}"#, 422, "invalid_type", "output.metadata"),
     (r#""output":{"inline":"yes"}"#, 422, "invalid_type", "output.inline"),
     (r#""priority":"urgent""#, 422, "unsupported_value", "priority"),
     (r#""deadline_seconds":0"#, 422, "out_of_range", "deadline_seconds"),
