@@ -12,6 +12,7 @@ use x0_openapi::{
     GenerationRequest, HuggingFaceRequest, ImageFormat, MaskWhere, OnDisconnect, OpenAiEditRequest, OpenAiImageRequest,
     SdapiKind, SdapiRequest, parse,
 };
+use x0_server::fetch::Fetched;
 use x0_server::infotext::{Infotext, recovered, settings};
 use x0_server::picture::{DecodeLimits, decode_base64, decode_image, decode_mask, is_picture, texts};
 use x0_server::validate::{Answer, Limits, Validator};
@@ -56,7 +57,7 @@ pub fn request(data: &[u8]) {
     let Ok((request, errors)) = GenerationRequest::read(json) else { return };
     let wrong = !errors.is_empty();
     let answer = Answer { one_image: false, format: ImageFormat::Png, on_disconnect: OnDisconnect::Keep };
-    let Ok(order) = VALIDATOR.order_after(errors, &request, &answer) else { return };
+    let Ok(order) = VALIDATOR.order_after(errors, &request, &Fetched::default(), &answer) else { return };
     assert!(!wrong, "a request with errors was accepted");
     if request.init_image.is_some() {
         return; // The resolved request names the picture, and does not hold it.
@@ -64,7 +65,7 @@ pub fn request(data: &[u8]) {
     let resolved = serde_json::to_vec(order.resolved()).expect("a resolved request is JSON");
     let again = parse(&resolved).expect("a resolved request is JSON of ours");
     let (request, errors) = GenerationRequest::read(again).expect("a resolved request is an object");
-    match VALIDATOR.order_after(errors, &request, &answer) {
+    match VALIDATOR.order_after(errors, &request, &Fetched::default(), &answer) {
         Ok(again) => assert_eq!(again.resolved(), order.resolved()),
         Err(errors) => panic!("{}: {errors:?}", String::from_utf8_lossy(&resolved)),
     }

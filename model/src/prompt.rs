@@ -7,15 +7,18 @@
 //! | `\(`, `\)`, `\[`, `\]`, `\\` | the character itself |
 //! | `BREAK` | what follows is encoded apart from what came before |
 //! | `one AND two :0.5` | several conditions, each with a weight (Liu et al. 2022, "composable diffusion") |
+//! | `<lora:name:0>` | nothing, for want of weight |
 //!
 //! Reading takes time in proportion to the text. Prompts that change on the way (`[one:two:0.5]`, `[one|two]`) are refused: to read
-//! them as plain words would silently give another picture.
+//! them as plain words would silently give another picture. So are networks of which there are none (`<lora:name:1>`).
 
 mod composition;
 mod emphasis;
+mod networks;
 
 pub(crate) use composition::Subprompt;
 pub(crate) use emphasis::Part;
+pub use networks::MAX_NAME;
 
 /// Brackets within brackets.
 pub const MAX_DEPTH: usize = 64;
@@ -51,7 +54,7 @@ pub(crate) enum Meaning {
 }
 
 /// A text that means nothing in its syntax.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PromptError {
     #[error("has brackets within brackets, more than the {MAX_DEPTH} that are allowed")]
     TooDeep,
@@ -65,6 +68,15 @@ pub enum PromptError {
         "has [one|another], which changes the prompt at each step and is not supported; \\[ and \\] are plain brackets"
     )]
     Alternation,
+    #[error("names the LoRA {0}; there are none")]
+    LoraNotFound(String),
+    #[error("names the hypernetwork {0}; hypernetworks are not supported")]
+    Hypernetwork(String),
+    #[error(
+        "has <lora:...> or <hypernet:...> without a name: a letter or digit, and up to {MAX_NAME} letters, digits, points, dashes and \
+         underscores in all"
+    )]
+    InvalidName,
 }
 
 impl Prompt {
@@ -76,12 +88,12 @@ impl Prompt {
         let text = text.into();
         let meaning = match syntax {
             PromptSyntax::Plain => Meaning::Plain,
-            PromptSyntax::A1111 => Meaning::A1111(composition::parse(&text)?),
+            PromptSyntax::A1111 => Meaning::A1111(composition::parse(&networks::taken_out(&text)?)?),
         };
         Ok(Self { text, meaning })
     }
 
-    /// Reads a negative prompt, in which `AND` is a word like others.
+    /// Reads a negative prompt, in which `AND` and the marks of networks are words like others.
     ///
     /// # Errors
     /// As [`Self::new`].

@@ -11,8 +11,8 @@ use crate::request::GenerationRequest;
 #[derive(Clone, Debug, Default, PartialEq, Serialize, ToSchema)]
 #[schema(example = json!({"inputs": "sneaker", "parameters": {"seed": 7}}))]
 pub struct HuggingFaceRequest {
-    /// The prompt, or the name of a class; or a picture to start from, in base64 or as a data URL. It is a picture where it
-    /// begins as a PNG, JPEG or WebP file does.
+    /// The prompt, or the name of a class; or a picture to start from, in base64 or as a URL. It is a picture where it begins as a
+    /// PNG, JPEG or WebP file does, or is nothing but a URL.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub inputs: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]

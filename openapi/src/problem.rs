@@ -117,8 +117,16 @@ named! {
         InvalidPrompt = "invalid_prompt",
         /// 422: the prompt has marks that are not supported, or too many of them.
         InvalidPromptSyntax = "invalid_prompt_syntax",
+        /// 422: a name that could not be that of a network.
+        InvalidName = "invalid_name",
+        /// 422: no such LoRA.
+        LoraNotFound = "lora_not_found",
         /// 422: an image that is not base64.
         InvalidBase64 = "invalid_base64",
+        /// 422: an image by its address, which is not one from which this server fetches pictures.
+        UrlNotAllowed = "url_not_allowed",
+        /// 422: an image by its address, which could not be fetched.
+        FetchFailed = "fetch_failed",
         /// 422: an image in a format that this server does not read.
         UnsupportedImage = "unsupported_image",
         /// 422: an image that cannot be decoded.

@@ -91,8 +91,8 @@ pub struct GenerationRequest {
     /// A second pass at a larger size, for text-to-image models. Default: none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub highres: Option<HighresRequest>,
-    /// A picture to start from: base64 of a PNG, JPEG or WebP file, or a data URL of one. It is scaled to `width` and `height`; without
-    /// these, its own size is taken.
+    /// A picture to start from: base64 of a PNG, JPEG or WebP file, a data URL of one, or an `https:` URL at one of the hosts that the
+    /// operator has allowed; by default there are none. It is scaled to `width` and `height`; without these, its own size is taken.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub init_image: Option<String>,
     /// How `init_image` and `mask_image` are brought to `width` and `height`. Default: `stretch`.
@@ -230,7 +230,8 @@ pub struct OutputRequest {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1, maximum = 100)]
     pub quality: Option<i64>,
-    /// PNG only: whether the file says, in a text chunk `x0`, which request makes the same picture again. Default: true for PNG.
+    /// Whether the file says how it was made: a PNG by the request that makes the same picture again, in a text chunk `x0`, and by
+    /// AUTOMATIC1111's text; a JPEG or WebP by that text alone, in EXIF. Default: true.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub metadata: Option<bool>,
     /// Whether records and `image` events carry the file itself, in base64. Default: false.

@@ -12,7 +12,7 @@ use crate::problem::{ErrorCode, FieldError};
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PictureSettingsRequest {
-    /// Base64 of a PNG file, or a data URL of one.
+    /// Base64 of a PNG, JPEG or WebP file, or a data URL of one.
     pub image: Option<String>,
 }
 

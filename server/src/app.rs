@@ -10,6 +10,7 @@ use tokio::sync::Semaphore;
 use x0_engine::EngineHandle;
 
 use crate::auth::Auth;
+use crate::fetch::Fetcher;
 use crate::generation::{Generations, Inboxes};
 use crate::http::body::BodyReader;
 use crate::http::layers::Origins;
@@ -26,6 +27,8 @@ pub struct AppState(Arc<App>);
 pub struct App {
     pub generations: Generations,
     pub validator: Validator,
+    /// Of pictures by their address; `None` where they are not fetched.
+    pub fetcher: Option<Fetcher>,
     /// Requests that are being checked at once: each may decode pictures.
     pub checking: Semaphore,
     pub engine: EngineHandle<Work>,

@@ -12,6 +12,7 @@ use x0_engine::Policy;
 
 pub use auth::{AuthArgs, AuthConfig, KeyLimitArgs};
 
+use crate::fetch::{FetchLimits, Fetcher, Hosts};
 use crate::http::accept::ConnectionLimits;
 use crate::http::body::BodyLimits;
 use crate::store::MemoryStoreOptions;
@@ -32,6 +33,9 @@ pub struct ServeArgs {
     /// A model for requests that name none; may be given once for each kind of model [default: the embedded ones]
     #[arg(long = "default-model", value_name = "NAME", env = "X0_DEFAULT_MODEL", value_delimiter = ',')]
     pub default_models: Vec<String>,
+    /// Hosts from which pictures are fetched that a request names by address, over HTTPS [default: none, such requests are refused]
+    #[arg(long, value_name = "HOST", env = "X0_IMAGE_URL_HOSTS", value_delimiter = ',')]
+    pub image_url_hosts: Vec<String>,
     #[command(flatten)]
     pub auth: AuthArgs,
     #[command(flatten)]
@@ -117,8 +121,11 @@ pub struct HttpArgs {
     #[arg(long, value_name = "BYTES", env = "X0_MAX_BODY_BYTES", default_value_t = 20 << 20)]
     pub max_body_bytes: usize,
     /// For a request's body to arrive
-    #[arg(long, value_name = "TIME", env = "X0_BODY_TIMEOUT", default_value = "30s", value_parser = duration)]
+    #[arg(long, value_name = "TIME", env = "X0_BODY_TIMEOUT", default_value = "2m", value_parser = duration)]
     pub body_timeout: Duration,
+    /// Bytes per second at which a body must arrive, after some seconds; 0 for any rate
+    #[arg(long, value_name = "BYTES", env = "X0_MIN_BODY_RATE", default_value_t = 1024)]
+    pub min_body_rate: u64,
     /// For a request's head to arrive, and for an idle connection
     #[arg(long, value_name = "TIME", env = "X0_HEADER_TIMEOUT", default_value = "10s", value_parser = duration)]
     pub header_timeout: Duration,
@@ -174,6 +181,8 @@ pub struct Config {
     pub models: Option<PathBuf>,
     pub data_dir: Option<PathBuf>,
     pub default_models: Vec<String>,
+    /// Of pictures by their address; `None` where they are not fetched.
+    pub fetcher: Option<Fetcher>,
     pub auth: AuthConfig,
     pub public_metrics: bool,
     /// In lower case.
@@ -235,6 +244,7 @@ impl ServeArgs {
             .checked_mul(1 << 20)
             .ok_or_else(|| ConfigError { flag: "--keep-megabytes", message: "is too much".to_owned() })?;
         let auth = self.auth.auth(self.listen)?;
+        let fetcher = fetcher(&self.image_url_hosts, http.max_body_bytes)?;
         Ok(Config {
             auth,
             public_metrics: self.auth.public_metrics,
@@ -243,6 +253,7 @@ impl ServeArgs {
             models: self.models,
             data_dir: self.data_dir,
             default_models: self.default_models,
+            fetcher,
             queue_size,
             policy,
             step_timeout,
@@ -254,7 +265,12 @@ impl ServeArgs {
                 header_timeout: http.header_timeout,
                 write_timeout: http.write_timeout,
             },
-            body: BodyLimits { bytes: http.max_body_bytes, total_bytes: TOTAL_BODY_BYTES, time: http.body_timeout },
+            body: BodyLimits {
+                bytes: http.max_body_bytes,
+                total_bytes: TOTAL_BODY_BYTES,
+                time: http.body_timeout,
+                rate: http.min_body_rate,
+            },
             max_streams: http.max_streams,
             max_wait: http.max_wait,
             shutdown: ShutdownConfig {
@@ -264,6 +280,19 @@ impl ServeArgs {
             },
         })
     }
+}
+
+/// A fetcher of pictures from these hosts, if there are any. A picture may have as many bytes as a body that it could be in.
+fn fetcher(hosts: &[String], max_bytes: usize) -> Result<Option<Fetcher>, ConfigError> {
+    let wrong = |message: String| ConfigError { flag: "--image-url-hosts", message };
+    // What is set to nothing in the environment is one empty name.
+    let names = hosts.iter().map(|name| name.trim()).filter(|name| !name.is_empty());
+    let hosts = Hosts::new(names).map_err(|error| wrong(error.to_string()))?;
+    if hosts.is_empty() {
+        return Ok(None);
+    }
+    let fetcher = Fetcher::of_this_machine(hosts, FetchLimits::of_files(max_bytes));
+    fetcher.map(Some).map_err(|error| wrong(error.to_string()))
 }
 
 impl LimitArgs {
@@ -340,6 +369,7 @@ mod tests {
         assert_eq!(format!("{:?}", config.limits), format!("{:?}", Limits::default()));
         assert_eq!(format!("{:?}", config.connections), format!("{:?}", ConnectionLimits::default()));
         assert_eq!(config.listen.to_string(), "127.0.0.1:8000");
+        assert!(config.fetcher.is_none());
     }
 
     #[test]
@@ -349,6 +379,10 @@ mod tests {
             ("--header-timeout 0", "--header-timeout: must not be 0"),
             ("--max-guidance-scale NaN", "--max-guidance-scale: must be at least 1"),
             ("--keep-megabytes 18446744073709551615", "--keep-megabytes: is too much"),
+            (
+                "--image-url-hosts example.com,*.example.com",
+                "--image-url-hosts: \"*.example.com\" is not the name of a host, such as images.example.com",
+            ),
         ] {
             assert_eq!(config(line).unwrap_err(), message);
         }

@@ -10,6 +10,7 @@ pub mod clock;
 pub mod commands;
 pub mod config;
 pub mod denoiser;
+pub mod fetch;
 pub mod generation;
 pub mod http;
 pub mod infotext;

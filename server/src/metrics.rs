@@ -14,6 +14,12 @@ use x0_openapi::{ErrorCode, Named as _, Priority};
 
 const METADATA: Metadata<'static> = Metadata::new("x0", Level::INFO, None);
 
+/// The commit that the program was built from, if whoever built it said so in the environment.
+const COMMIT: &str = match option_env!("X0_COMMIT") {
+    Some(commit) if !commit.is_empty() => commit,
+    Some(_) | None => "unknown",
+};
+
 const REQUEST_SECONDS: &[f64] =
     &[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0];
 const WAIT_SECONDS: &[f64] = &[0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0];
@@ -120,7 +126,11 @@ impl Metrics {
         let metrics =
             Self { handle: recorder.handle(), recorder: Arc::new(recorder), worked: Arc::new(AtomicBool::new(true)) };
         let features = if cfg!(feature = "otlp") { "otlp" } else { "" };
-        let labels = vec![Label::new("version", env!("CARGO_PKG_VERSION")), Label::new("features", features)];
+        let labels = vec![
+            Label::new("version", env!("CARGO_PKG_VERSION")),
+            Label::new("commit", COMMIT),
+            Label::new("features", features),
+        ];
         metrics.gauge("x0_build_info", labels).set(1.0);
         Ok(metrics)
     }
@@ -429,6 +439,11 @@ mod tests {
             r#"x0_batch_size_bucket{model="toy",le="4"} 0"#,
             r#"x0_batch_size_bucket{model="toy",le="8"} 1"#,
             "x0_sse_clients 1",
+            &format!(
+                r#"x0_build_info{{version="{}",commit="{COMMIT}",features="{}"}} 1"#,
+                env!("CARGO_PKG_VERSION"),
+                if cfg!(feature = "otlp") { "otlp" } else { "" }
+            ),
         ] {
             assert!(text.lines().any(|l| l == line), "{line} is not in\n{text}");
         }

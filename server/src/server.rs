@@ -89,6 +89,7 @@ impl Server {
         let app = AppState::new(App {
             generations: Generations::new(store, engine.handle(), inboxes.clone(), metrics.clone()),
             validator: Validator::new(catalog, config.default_models, config.limits),
+            fetcher: config.fetcher,
             checking: Semaphore::new(CHECKING),
             engine: engine.handle(),
             inboxes,

@@ -195,7 +195,11 @@ fn status(code: ErrorCode) -> StatusCode {
         | E::PromptTooLong
         | E::InvalidPrompt
         | E::InvalidPromptSyntax
+        | E::InvalidName
+        | E::LoraNotFound
         | E::InvalidBase64
+        | E::UrlNotAllowed
+        | E::FetchFailed
         | E::UnsupportedImage
         | E::CorruptImage
         | E::MaskMismatch

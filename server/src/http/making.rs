@@ -11,6 +11,7 @@ use super::error::ApiError;
 use super::sse::{self, Narrator};
 use crate::app::AppState;
 use crate::auth::Caller;
+use crate::fetch::Fetched;
 use crate::generation::{Accepted, CancelOnDrop, Own, Refused};
 use crate::shutdown::Stage;
 use crate::store::{IdempotencyKey, StoredImage};
@@ -50,7 +51,7 @@ pub struct Made {
 }
 
 impl Making {
-    /// Checks a request, on the blocking pool, and gets it accepted.
+    /// Checks a request and gets it accepted.
     pub async fn begin(
         app: &AppState,
         caller: &Caller,
@@ -170,11 +171,15 @@ pub async fn cancel(own: Own<'_>, id: Uuid) -> Result<GenerationRecord, ApiError
     record.ok_or_else(ApiError::job_not_found)
 }
 
-/// Checks a request on the blocking pool.
+/// Fetches the pictures that a request names by address, if this server does that, and checks it on the blocking pool.
 async fn order(app: &AppState, asked: Asked, answer: Answer) -> Result<Order, ApiError> {
+    let fetched = match &app.fetcher {
+        Some(fetcher) if app.validator.takes_pictures(&asked.request) => fetcher.fetch(&asked.request).await,
+        Some(_) | None => Fetched::default(),
+    };
     let _permit = app.checking.acquire().await.map_err(|error| ApiError::internal(&error))?;
     let validator = app.validator.clone();
-    let check = move || validator.order_after(asked.errors, &asked.request, &answer);
+    let check = move || validator.order_after(asked.errors, &asked.request, &fetched, &answer);
     let checked = tokio::task::spawn_blocking(check).await;
     checked.map_err(|error| ApiError::internal(&error))?.map_err(|errors| invalid(app, errors))
 }

@@ -5,6 +5,7 @@ use std::io::Cursor;
 use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader};
 use x0_model::{Channels, Picture};
 use x0_openapi::{ErrorCode, MaskWhere};
@@ -38,8 +39,18 @@ impl DecodeError {
     }
 }
 
+/// Whether a text that stands for a picture is an address, such as `https://...`. Base64 has no colon.
+pub fn is_url(text: &str) -> bool {
+    let is_scheme = |scheme: &str| scheme.bytes().all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b));
+    text.split_once("://").is_some_and(|(scheme, _)| !scheme.is_empty() && is_scheme(scheme))
+}
+
 /// Reads base64, with or without padding, with or without the head of a data URL before it.
 pub fn decode_base64(text: &str) -> Result<Vec<u8>, DecodeError> {
+    if is_url(text) {
+        let message = "pictures are not fetched from their address here; send the file in base64";
+        return Err(DecodeError::new(ErrorCode::UrlNotAllowed, message));
+    }
     let invalid = |message: &str| DecodeError::new(ErrorCode::InvalidBase64, message);
     let payload = match text.strip_prefix("data:") {
         None => text,
@@ -59,12 +70,13 @@ pub fn is_picture(file: &[u8]) -> bool {
     known(file).is_some()
 }
 
-fn known(file: &[u8]) -> Option<ImageFormat> {
+pub(super) fn known(file: &[u8]) -> Option<ImageFormat> {
     let format = image::guess_format(file).ok()?;
     matches!(format, ImageFormat::Png | ImageFormat::Jpeg | ImageFormat::WebP).then_some(format)
 }
 
-/// Decodes a PNG, JPEG or WebP file to RGB. The rotation that the file's EXIF asks for is applied; transparent parts become white.
+/// Decodes a PNG, JPEG or WebP file to RGB. The rotation that the file's EXIF asks for is applied, unless that cannot be read;
+/// transparent parts become white.
 pub fn decode_image(file: &[u8], limits: DecodeLimits) -> Result<Picture, DecodeError> {
     let image = decode(file, limits)?;
     let (width, height) = (image.width(), image.height());
@@ -132,7 +144,8 @@ fn decode(file: &[u8], limits: DecodeLimits) -> Result<DynamicImage, DecodeError
             ),
         ));
     }
-    let orientation = decoder.orientation().map_err(corrupt)?;
+    // A good picture with EXIF that makes no sense is as it stands.
+    let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
     let mut image = DynamicImage::from_decoder(decoder).map_err(corrupt)?;
     image.apply_orientation(orientation);
     Ok(image)
@@ -154,6 +167,12 @@ fn on_white([red, green, blue, alpha]: [u8; 4]) -> [u8; 3] {
 
 #[cfg(test)]
 mod tests {
+    use image::ImageEncoder;
+    use image::codecs::jpeg::JpegEncoder;
+    use image::codecs::png::PngEncoder;
+    use image::codecs::webp::WebPEncoder;
+    use x0_openapi::{ImageFormat as FileFormat, Named as _};
+
     use super::*;
     use crate::picture::{Encoding, encode};
 
@@ -166,7 +185,8 @@ mod tests {
 
     #[test]
     fn files_are_told_apart_by_their_content() {
-        for encoding in [Encoding::Png { text: None }, Encoding::Jpeg { quality: 90 }, Encoding::Webp] {
+        for format in FileFormat::ALL {
+            let encoding = Encoding::preview(*format);
             let picture = decode_image(&file(20, 10, encoding), LIMITS).unwrap();
             assert_eq!((picture.width, picture.height, picture.bytes.len()), (20, 10, 600));
         }
@@ -213,9 +233,100 @@ mod tests {
             assert_eq!(decode_base64(text).unwrap(), b"hi", "{text}");
         }
         for text in
-            ["a", "a b", "_-__", "data:image/gif;base64,aGk=", "data:image/png,aGk=", "data:aGk=", "http://x/y.png"]
+            ["a", "a b", "_-__", "data:image/gif;base64,aGk=", "data:image/png,aGk=", "data:aGk=", "https:x", "://x"]
         {
             assert_eq!(decode_base64(text).unwrap_err().code, ErrorCode::InvalidBase64, "{text}");
+        }
+        for text in ["http://x/y.png", "HTTPS://x", "file:///etc/passwd", "svn+ssh://x"] {
+            assert_eq!(decode_base64(text).unwrap_err().code, ErrorCode::UrlNotAllowed, "{text}");
+        }
+    }
+
+    /// A picture of four colours with this EXIF: red, green, blue, white, 16 x 8 pixels each.
+    fn with_exif(format: FileFormat, exif: Vec<u8>) -> Vec<u8> {
+        let color =
+            |x, y| [[255, 0, 0], [0, 255, 0], [0, 0, 255], [255; 3]][usize::from(x >= 16) + 2 * usize::from(y >= 8)];
+        let image = image::RgbImage::from_fn(32, 16, |x, y| image::Rgb(color(x, y)));
+        let mut file = Cursor::new(Vec::new());
+        match format {
+            FileFormat::Png => write(PngEncoder::new(&mut file), exif, &image),
+            FileFormat::Jpeg => write(JpegEncoder::new_with_quality(&mut file, 95), exif, &image),
+            FileFormat::Webp => write(WebPEncoder::new_lossless(&mut file), exif, &image),
+        }
+        file.into_inner()
+    }
+
+    fn write(mut encoder: impl ImageEncoder, exif: Vec<u8>, image: &image::RgbImage) {
+        encoder.set_exif_metadata(exif).unwrap();
+        encoder.write_image(image, image.width(), image.height(), image::ExtendedColorType::Rgb8).unwrap();
+    }
+
+    /// The colours in the corners, line by line, and whether the picture is wide.
+    fn seen(file: &[u8]) -> (String, bool) {
+        let limits = DecodeLimits { memory: 1 << 24, ..LIMITS };
+        let Picture { width, height, bytes, .. } = decode_image(file, limits).unwrap();
+        let color = |x: u32, y: u32| {
+            let at = ((y * width + x) * 3) as usize;
+            match bytes[at..at + 3].iter().map(|value| *value > 127).collect::<Vec<_>>()[..] {
+                [true, false, false] => 'r',
+                [false, true, false] => 'g',
+                [false, false, true] => 'b',
+                [true, true, true] => 'w',
+                _ => '?',
+            }
+        };
+        let corners = [(2, 2), (width - 3, 2), (2, height - 3), (width - 3, height - 3)];
+        (corners.map(|(x, y)| color(x, y)).iter().collect(), width > height)
+    }
+
+    #[test]
+    fn pictures_are_turned_as_exif_says() {
+        // What is stored as "rgbw", as EXIF 2.32 describes each orientation in section 4.6.4.
+        for (orientation, expected) in [
+            (1, ("rgbw", true)),
+            (2, ("grwb", true)),
+            (3, ("wbgr", true)),
+            (4, ("bwrg", true)),
+            (5, ("rbgw", false)),
+            (6, ("brwg", false)),
+            (7, ("wgbr", false)),
+            (8, ("gwrb", false)),
+        ] {
+            let big =
+                [b"MM\0\x2a\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0", &[orientation][..], b"\0\0\0\0\0\0"].concat();
+            let little =
+                [b"II\x2a\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0", &[orientation][..], b"\0\0\0\0\0\0\0"].concat();
+            for format in FileFormat::ALL {
+                for exif in [&big, &little] {
+                    let (corners, wide) = seen(&with_exif(*format, exif.clone()));
+                    assert_eq!((corners.as_str(), wide), expected, "{format:?} {orientation}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn exif_that_makes_no_sense_harms_no_picture() {
+        let head = b"MM\0\x2a\0\0\0\x08";
+        for exif in [
+            b"M".to_vec(),
+            b"nonsense".to_vec(),
+            b"II\0\x2a\0\0\0\x08".to_vec(),
+            head.to_vec(),
+            b"MM\0\x2a\xff\xff\xff\xff".to_vec(),
+            [&head[..], b"\xff\xff"].concat(),
+            [&head[..], b"\xff\xff", &b"\0\x01".repeat(30_000)].concat(),
+            // An orientation that there is not, of another type, several of them.
+            [&head[..], b"\0\x01\x01\x12\0\x03\0\0\0\x01\0\x00\0\0\0\0\0\0"].concat(),
+            [&head[..], b"\0\x01\x01\x12\0\x03\0\0\0\x01\0\x09\0\0\0\0\0\0"].concat(),
+            [&head[..], b"\0\x01\x01\x12\0\x03\0\0\0\x01\xff\xff\0\0\0\0\0\0"].concat(),
+            [&head[..], b"\0\x01\x01\x12\0\x04\0\0\0\x01\0\0\0\x06\0\0\0\0"].concat(),
+            [&head[..], b"\0\x01\x01\x12\0\x03\xff\xff\xff\xff\0\x06\0\0\0\0\0\0"].concat(),
+            vec![0xff; 60_000],
+        ] {
+            for format in FileFormat::ALL {
+                assert_eq!(seen(&with_exif(*format, exif.clone())), ("rgbw".to_owned(), true), "{format:?} {exif:?}");
+            }
         }
     }
 

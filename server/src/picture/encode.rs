@@ -3,9 +3,11 @@
 use image::codecs::jpeg::JpegEncoder;
 use image::codecs::webp::WebPEncoder;
 use image::imageops::{self, FilterType};
-use image::{ExtendedColorType, GrayImage, ImageError, ImageResult, RgbImage};
+use image::{ExtendedColorType, GrayImage, ImageEncoder as _, ImageError, ImageResult, RgbImage};
 use x0_model::{Channels, Picture};
 use x0_openapi::ImageFormat;
+
+use super::exif;
 
 /// The keyword of the PNG text chunk that says which request makes the picture again, as JSON.
 pub const TEXT_KEYWORD: &str = "x0";
@@ -19,10 +21,10 @@ const XMP_KEYWORD: &str = "XML:com.adobe.xmp";
 pub enum Encoding {
     /// With `iTXt` chunks that say where the picture comes from, if there is a `text`.
     Png { text: Option<Box<Provenance>> },
-    /// `quality` is 1..=100.
-    Jpeg { quality: u8 },
-    /// Without loss.
-    Webp,
+    /// `quality` is 1..=100. With AUTOMATIC1111's words of the `text` in EXIF, where there is one and [it fits](super::fits_in_jpeg).
+    Jpeg { quality: u8, text: Option<Box<Provenance>> },
+    /// Without loss. With AUTOMATIC1111's words of the `text` in EXIF.
+    Webp { text: Option<Box<Provenance>> },
 }
 
 /// Where a picture comes from, for programs that read its file.
@@ -68,8 +70,8 @@ impl Encoding {
     pub fn preview(format: ImageFormat) -> Self {
         match format {
             ImageFormat::Png => Encoding::Png { text: None },
-            ImageFormat::Jpeg => Encoding::Jpeg { quality: 80 },
-            ImageFormat::Webp => Encoding::Webp,
+            ImageFormat::Jpeg => Encoding::Jpeg { quality: 80, text: None },
+            ImageFormat::Webp => Encoding::Webp { text: None },
         }
     }
 }
@@ -84,10 +86,20 @@ pub fn encode(picture: &Picture, encoding: &Encoding) -> ImageResult<Vec<u8>> {
     };
     match encoding {
         Encoding::Png { text } => write_png(&mut file, picture, text.as_deref()).map_err(image_error)?,
-        Encoding::Jpeg { quality } => {
-            JpegEncoder::new_with_quality(&mut file, *quality).encode(&picture.bytes, width, height, color)?;
+        Encoding::Jpeg { quality, text } => {
+            let mut encoder = JpegEncoder::new_with_quality(&mut file, *quality);
+            if let Some(text) = text.as_ref().filter(|text| exif::fits_in_jpeg(&text.infotext)) {
+                encoder.set_exif_metadata(exif::written(&text.infotext)).map_err(ImageError::Unsupported)?;
+            }
+            encoder.encode(&picture.bytes, width, height, color)?;
         }
-        Encoding::Webp => WebPEncoder::new_lossless(&mut file).encode(&picture.bytes, width, height, color)?,
+        Encoding::Webp { text } => {
+            let mut encoder = WebPEncoder::new_lossless(&mut file);
+            if let Some(text) = text {
+                encoder.set_exif_metadata(exif::written(&text.infotext)).map_err(ImageError::Unsupported)?;
+            }
+            encoder.encode(&picture.bytes, width, height, color)?;
+        }
     }
     Ok(file)
 }
@@ -138,6 +150,7 @@ pub fn fit(picture: Picture, max_size: u32) -> Picture {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::picture::texts;
 
     fn picture(width: u32, height: u32, channels: Channels) -> Picture {
         let bytes = (0..width as usize * height as usize * channels.count()).map(|i| (i * 37 % 256) as u8).collect();
@@ -147,7 +160,11 @@ mod tests {
     #[test]
     fn lossless_formats_give_the_pixels_back() {
         for channels in [Channels::Gray, Channels::Rgb] {
-            for encoding in [Encoding::Png { text: Some(provenance()) }, Encoding::Webp] {
+            for encoding in [
+                Encoding::Png { text: Some(provenance()) },
+                Encoding::Webp { text: Some(provenance()) },
+                Encoding::Webp { text: None },
+            ] {
                 let picture = picture(28, 20, channels);
                 let file = encode(&picture, &encoding).unwrap();
                 assert_eq!(file, encode(&picture, &encoding).unwrap(), "the same bytes each time");
@@ -164,7 +181,7 @@ mod tests {
     #[test]
     fn jpeg_has_the_size_and_the_quality() {
         let picture = picture(40, 24, Channels::Rgb);
-        let file = |quality| encode(&picture, &Encoding::Jpeg { quality }).unwrap();
+        let file = |quality| encode(&picture, &Encoding::Jpeg { quality, text: None }).unwrap();
         let decoded = image::load_from_memory(&file(90)).unwrap();
         assert_eq!((decoded.width(), decoded.height()), (40, 24));
         assert!(file(10).len() < file(90).len());
@@ -193,6 +210,28 @@ mod tests {
                 "DigitalSourceType=\"http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia\""
             )
         );
+    }
+
+    #[test]
+    fn other_files_say_it_in_exif() {
+        let text = || Some(provenance());
+        for encoding in [Encoding::Jpeg { quality: 90, text: text() }, Encoding::Webp { text: text() }] {
+            for channels in [Channels::Gray, Channels::Rgb] {
+                let file = encode(&picture(4, 4, channels), &encoding).unwrap();
+                let expected = [(INFOTEXT_KEYWORD.to_owned(), provenance().infotext)];
+                assert_eq!(texts(&file).unwrap(), expected, "{encoding:?}");
+            }
+        }
+        for encoding in [Encoding::Jpeg { quality: 90, text: None }, Encoding::Webp { text: None }] {
+            let file = encode(&picture(4, 4, Channels::Rgb), &encoding).unwrap();
+            assert!(!file.windows(4).any(|bytes| bytes == b"Exif" || bytes == b"EXIF"));
+            assert_eq!(texts(&file).unwrap(), []);
+        }
+        let long = Some(Box::new(Provenance { infotext: "🐑".repeat(20_000), ..*provenance() }));
+        let jpeg = encode(&picture(4, 4, Channels::Rgb), &Encoding::Jpeg { quality: 90, text: long.clone() }).unwrap();
+        assert_eq!(texts(&jpeg).unwrap(), [], "it does not fit");
+        let webp = encode(&picture(4, 4, Channels::Rgb), &Encoding::Webp { text: long }).unwrap();
+        assert_eq!(texts(&webp).unwrap()[0].1, "🐑".repeat(20_000));
     }
 
     #[test]

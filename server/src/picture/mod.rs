@@ -3,11 +3,13 @@
 mod arrange;
 mod decode;
 mod encode;
+mod exif;
 mod overlay;
 mod texts;
 
 pub use arrange::arranged;
-pub use decode::{DecodeError, DecodeLimits, decode_base64, decode_image, decode_mask, is_picture};
+pub use decode::{DecodeError, DecodeLimits, decode_base64, decode_image, decode_mask, is_picture, is_url};
 pub use encode::{DigitalSource, Encoding, INFOTEXT_KEYWORD, Provenance, TEXT_KEYWORD, encode, fit};
+pub use exif::fits_in_jpeg;
 pub use overlay::{Overlay, Region, blurred, surroundings, widened};
 pub use texts::texts;

@@ -2,10 +2,13 @@
 
 use std::io::Cursor;
 
+use image::{ImageDecoder as _, ImageFormat, ImageReader};
 use png::{Decoder, Limits};
 use x0_openapi::ErrorCode;
 
-use super::decode::DecodeError;
+use super::decode::{DecodeError, known};
+use super::encode::INFOTEXT_KEYWORD;
+use super::exif;
 
 /// Bytes of one text.
 const MAX_TEXT: usize = 256 << 10;
@@ -14,16 +17,35 @@ const MAX_TEXTS: usize = 64;
 /// Bytes that reading may take.
 const MAX_MEMORY: usize = 16 << 20;
 
-/// The text chunks of a PNG file, by keyword, in the order of the file: those before its pixels, as all programs write them. A text
-/// that is too long is left out; a file of another format has none.
+/// What a file says, by keyword. Of a PNG its text chunks, in the order of the file: those before its pixels, as all programs write
+/// them. Of a JPEG or WebP its EXIF comment, under the keyword that AUTOMATIC1111's text has in a PNG. A text that is too long is left
+/// out; a file of another format has none.
+///
+/// # Errors
+/// If the file is broken before that.
 pub fn texts(file: &[u8]) -> Result<Vec<(String, String)>, DecodeError> {
-    if !file.starts_with(b"\x89PNG\r\n\x1a\n") {
-        return Ok(Vec::new());
+    match known(file) {
+        Some(ImageFormat::Png) => png_texts(file),
+        Some(format) => exif_text(file, format),
+        None => Ok(Vec::new()),
     }
-    let corrupt = |error: png::DecodingError| DecodeError {
-        code: ErrorCode::CorruptImage,
-        message: format!("cannot be decoded: {error}"),
-    };
+}
+
+fn corrupt(error: impl std::fmt::Display) -> DecodeError {
+    DecodeError { code: ErrorCode::CorruptImage, message: format!("cannot be decoded: {error}") }
+}
+
+fn exif_text(file: &[u8], format: ImageFormat) -> Result<Vec<(String, String)>, DecodeError> {
+    let mut reader = ImageReader::with_format(Cursor::new(file), format);
+    let mut limits = image::Limits::default();
+    limits.max_alloc = Some(MAX_MEMORY as u64);
+    reader.limits(limits);
+    let exif = reader.into_decoder().and_then(|mut decoder| decoder.exif_metadata()).map_err(corrupt)?;
+    let text = exif.and_then(|exif| exif::comment(&exif)).filter(|text| text.len() <= MAX_TEXT);
+    Ok(text.map(|text| (INFOTEXT_KEYWORD.to_owned(), text)).into_iter().collect())
+}
+
+fn png_texts(file: &[u8]) -> Result<Vec<(String, String)>, DecodeError> {
     let mut decoder = Decoder::new_with_limits(Cursor::new(file), Limits { bytes: MAX_MEMORY });
     decoder.set_ignore_iccp_chunk(true);
     let reader = decoder.read_info().map_err(corrupt)?;
@@ -81,7 +103,9 @@ mod tests {
 
     #[test]
     fn other_files_say_nothing_and_broken_ones_are_refused() {
-        assert_eq!(texts(b"\xff\xd8\xff\xe0").unwrap(), []);
-        assert_eq!(texts(b"\x89PNG\r\n\x1a\nnothing").unwrap_err().code, ErrorCode::CorruptImage);
+        assert_eq!(texts(b"GIF89a").unwrap(), []);
+        for file in [&b"\x89PNG\r\n\x1a\nnothing"[..], b"\xff\xd8\xff\xe0", b"RIFF\x04\0\0\0WEBP"] {
+            assert_eq!(texts(file).unwrap_err().code, ErrorCode::CorruptImage, "{file:?}");
+        }
     }
 }

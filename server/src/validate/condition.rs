@@ -104,7 +104,19 @@ fn text(
         let message = format!("{length} characters are more than the {most} that this server allows");
         checks.fail(field, ErrorCode::PromptTooLong, message);
     }
-    read(text).map_err(|error| checks.fail(field, ErrorCode::InvalidPromptSyntax, error.to_string())).ok()
+    read(text).map_err(|error| checks.fail(field, code_of(&error), error.to_string())).ok()
+}
+
+fn code_of(error: &PromptError) -> ErrorCode {
+    match error {
+        PromptError::TooDeep
+        | PromptError::TooManySubprompts
+        | PromptError::Editing
+        | PromptError::Alternation
+        | PromptError::Hypernetwork(_) => ErrorCode::InvalidPromptSyntax,
+        PromptError::LoraNotFound(_) => ErrorCode::LoraNotFound,
+        PromptError::InvalidName => ErrorCode::InvalidName,
+    }
 }
 
 fn prompt_syntax_of(syntax: PromptSyntax) -> x0_model::PromptSyntax {

@@ -90,13 +90,10 @@ fn output(checks: &mut Checks, output: OutputRequest, default: ImageFormat) -> R
     if format != ImageFormat::Jpeg {
         checks.refuse("output.quality", output.quality.as_ref(), "only JPEG has a quality");
     }
-    if format != ImageFormat::Png && output.metadata == Some(true) {
-        checks.fail("output.metadata", ErrorCode::ConflictingParameters, "only PNG files can carry it");
-    }
     ResolvedOutput {
         format,
         quality: (format == ImageFormat::Jpeg).then(|| quality.unwrap_or(JPEG_QUALITY)),
-        metadata: (format == ImageFormat::Png).then(|| output.metadata.unwrap_or(true)),
+        metadata: Some(output.metadata.unwrap_or(true)),
         inline: output.inline.unwrap_or(false),
     }
 }

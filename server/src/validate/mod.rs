@@ -17,7 +17,8 @@ use std::sync::Arc;
 use x0_model::{Conditioning, Cost, Highres, ModelInfo, ModelKind, Request, RequestError};
 use x0_openapi::{
     ClassLabel, ErrorCode, FieldError, GenerationRequest, ImageFormat, InitResize, InputImage, OnDisconnect,
-    PreviewDecoder, ResolvedHighres, ResolvedInpaint, ResolvedPreview, ResolvedRequest, ResolvedVariation, Seed,
+    PreviewDecoder, ResolvedHighres, ResolvedInpaint, ResolvedOutput, ResolvedPreview, ResolvedRequest,
+    ResolvedVariation, Seed,
 };
 
 pub use limits::Limits;
@@ -25,6 +26,9 @@ pub use order::{Order, Work, request_of_image};
 pub use sampling::{noise_schedule_name, timestep_spacing_name};
 
 use crate::catalog::{Catalog, default_model};
+use crate::fetch::Fetched;
+use crate::infotext::infotext;
+use crate::picture::fits_in_jpeg;
 use checks::{Checks, quoted};
 use general::General;
 
@@ -69,23 +73,30 @@ impl Validator {
     /// Fills in every default, and finds everything that is wrong. It may decode pictures and tokenise prompts, so it is work for
     /// the blocking pool.
     pub fn order(&self, request: &GenerationRequest, answer: &Answer) -> Result<Order, Vec<FieldError>> {
-        self.order_after(Vec::new(), request, answer)
+        self.order_after(Vec::new(), request, &Fetched::default(), answer)
     }
 
-    /// As [`order`](Self::order), for a request in which `errors` were found when it was read.
+    /// As [`order`](Self::order), for a request in which `errors` were found when it was read, and whose addresses of pictures were
+    /// followed as far as `fetched` says.
     pub fn order_after(
         &self,
         errors: Vec<FieldError>,
         request: &GenerationRequest,
+        fetched: &Fetched,
         answer: &Answer,
     ) -> Result<Order, Vec<FieldError>> {
         let mut checks = Checks::after(errors);
         let general = General::check(&mut checks, request, answer, &self.limits);
         let order = match self.model(&mut checks, request) {
-            Some(info) => self.order_of(&mut checks, request, general, info),
+            Some(info) => self.order_of(&mut checks, request, fetched, general, info),
             None => None,
         };
         checks.finish(order)
+    }
+
+    /// Whether the model that a request gets can start from a picture; where it cannot, the picture is not worth fetching.
+    pub fn takes_pictures(&self, request: &GenerationRequest) -> bool {
+        self.model_of(request).is_some_and(|info| info.image_to_image)
     }
 
     /// The model that a request gets: the one that it names, otherwise the default for what it gives.
@@ -150,11 +161,12 @@ impl Validator {
         &self,
         checks: &mut Checks,
         request: &GenerationRequest,
+        fetched: &Fetched,
         general: General,
         info: &ModelInfo,
     ) -> Option<Order> {
         let condition = condition::condition(checks, request, info, &self.limits);
-        let start = start::start(checks, request, general.strength, info, &self.limits);
+        let start = start::start(checks, request, fetched, general.strength, info, &self.limits);
         let sampler = sampling::sampler(checks, request, general.eta, info);
         let start_size = start.as_ref().map(start::Start::picture);
         let (width, height) = size::size(checks, (general.width, general.height), start_size, info, &self.limits);
@@ -190,8 +202,9 @@ impl Validator {
         };
         let cost = self.plan(checks, info, &request)?;
         let preview = preview.map(|preview| self.with_decoder(preview, info, &request));
-        let warnings = self.catalog.warnings(&info.name, &request);
+        let mut warnings = self.catalog.warnings(&info.name, &request);
         let resolved = resolved(&general, &request, &given, info, preview);
+        warnings.extend(says_too_much(&resolved));
         Some(Order::new(Work::new(&info.name, request, preview), cost, resolved, warnings).laid_into(overlay.flatten()))
     }
 
@@ -249,6 +262,14 @@ impl Validator {
             }
         }
     }
+}
+
+/// What to say where a file cannot carry how it was made.
+fn says_too_much(request: &ResolvedRequest) -> Option<String> {
+    let ResolvedOutput { format, metadata, .. } = request.output;
+    let does_not_fit = |index| !fits_in_jpeg(&infotext(&request_of_image(request, index)));
+    let too_much = format == ImageFormat::Jpeg && metadata == Some(true) && (0..request.n).any(does_not_fit);
+    too_much.then(|| "the prompts are too long for JPEG files to say how they were made".to_owned())
 }
 
 /// What is wrong with a field that a model refuses.

@@ -153,12 +153,11 @@ impl Order {
     /// How an image of this order is written.
     pub fn encoding(&self, index: u32) -> Encoding {
         let output = self.resolved.output;
+        let text = output.metadata.unwrap_or(false).then(|| Box::new(self.provenance(index)));
         match output.format {
-            ImageFormat::Png => {
-                Encoding::Png { text: output.metadata.unwrap_or(false).then(|| Box::new(self.provenance(index))) }
-            }
-            ImageFormat::Jpeg => Encoding::Jpeg { quality: output.quality.unwrap_or(90).min(100) as u8 },
-            ImageFormat::Webp => Encoding::Webp,
+            ImageFormat::Png => Encoding::Png { text },
+            ImageFormat::Jpeg => Encoding::Jpeg { quality: output.quality.unwrap_or(90).min(100) as u8, text },
+            ImageFormat::Webp => Encoding::Webp { text },
         }
     }
 

@@ -1,7 +1,9 @@
 //! The picture to start from, and where it may change.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use x0_model::{InitImage, ModelInfo, Picture};
 use x0_openapi::{
     ErrorCode, GenerationRequest, InitResize, InpaintRequest, InputImage, MaskFill, MaskWhere, ResolvedInpaint,
@@ -9,6 +11,7 @@ use x0_openapi::{
 
 use super::Limits;
 use super::checks::Checks;
+use crate::fetch::{FetchError, Fetched};
 use crate::picture::{
     DecodeError, Overlay, Region, arranged, blurred, decode_base64, decode_image, decode_mask, surroundings, widened,
 };
@@ -37,10 +40,12 @@ pub(super) struct Prepared {
     pub(super) overlay: Option<Overlay>,
 }
 
-/// Checks and decodes `init_image`, `mask_image` and what says how they are used.
+/// Checks and decodes `init_image`, `mask_image` and what says how they are used. A picture that was named by its address is what was
+/// fetched from there.
 pub(super) fn start(
     checks: &mut Checks,
     request: &GenerationRequest,
+    fetched: &Fetched,
     strength: Option<f64>,
     info: &ModelInfo,
     limits: &Limits,
@@ -62,12 +67,14 @@ pub(super) fn start(
         checks.refuse("inpaint", request.inpaint.as_ref(), "there is no mask_image");
     }
     let inpaint = request.inpaint.map(|inpaint| resolved(checks, inpaint, limits));
-    let picture = decoded(checks, "init_image", init_image, |file| decode_image(file, limits.decode));
+    let file = fetched.init_image.as_ref();
+    let picture = decoded(checks, "init_image", init_image, file, |file| decode_image(file, limits.decode));
     let changes = request.mask_where.unwrap_or(MaskWhere::White);
+    let file = fetched.mask_image.as_ref();
     let mask = request
         .mask_image
         .as_ref()
-        .and_then(|mask| decoded(checks, "mask_image", mask, |file| decode_mask(file, changes, limits.decode)));
+        .and_then(|mask| decoded(checks, "mask_image", mask, file, |file| decode_mask(file, changes, limits.decode)));
     let picture = picture?;
     if let Some(mask) = mask.as_ref().filter(|mask| (mask.width, mask.height) != (picture.width, picture.height)) {
         let message =
@@ -174,9 +181,15 @@ fn decoded(
     checks: &mut Checks,
     field: &str,
     text: &str,
+    fetched: Option<&Result<Bytes, FetchError>>,
     decode: impl FnOnce(&[u8]) -> Result<Picture, DecodeError>,
 ) -> Option<Picture> {
-    match decode_base64(text).and_then(|file| decode(&file)) {
+    let file = match fetched {
+        Some(Ok(file)) => Ok(Cow::Borrowed(&file[..])),
+        Some(Err(error)) => Err(DecodeError { code: error.code(), message: error.to_string() }),
+        None => decode_base64(text).map(Cow::Owned),
+    };
+    match file.and_then(|file| decode(&file)) {
         Ok(picture) => Some(picture),
         Err(DecodeError { code, message }) => {
             checks.fail(field, code, message);

@@ -13,6 +13,7 @@ mod keys;
 mod logs;
 mod operations;
 mod picture_settings;
+mod picture_urls;
 mod pictures;
 mod queue;
 mod quotas;

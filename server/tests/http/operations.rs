@@ -136,7 +136,7 @@ async fn metrics_tell_of_what_happened() {
     let text = server.get("/metrics").await.text().await.unwrap();
     for family in [
         "x0_worker_busy_seconds_total",
-        "x0_build_info{version=",
+        concat!("x0_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\",commit=\""),
         "process_resident_memory_bytes",
         "process_open_fds",
         "process_cpu_seconds_total",

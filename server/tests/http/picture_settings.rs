@@ -30,6 +30,54 @@ async fn our_own_pictures_give_the_request_that_makes_them_again() {
     assert!(answer["request"]["init_image"].is_null() && answer["request"]["strength"].is_null(), "{answer}");
 }
 
+/// The picture in a format of one's own.
+async fn picture(server: &TestServer, body: &Value, format: &str) -> Vec<u8> {
+    let answer = server.post(body).header("accept", format!("image/{format}")).send().await.unwrap();
+    assert_eq!(answer.status(), 200);
+    answer.bytes().await.unwrap().to_vec()
+}
+
+#[tokio::test]
+async fn jpeg_and_webp_say_it_in_automatic1111s_words() {
+    let server = TestServer::start().await;
+    for format in ["jpeg", "webp"] {
+        let mut body = json!({"model": "words", "prompt": "ein Schäfchen 🐑, (nah:1.2)", "negative_prompt": "a\nb", "seed": 7, "steps": 3,
+            "guidance_scale": 4.5, "prompt_syntax": "a1111"});
+        let file = picture(&server, &body, format).await;
+        let (_, answer) = settings(&server, &BASE64.encode(&file)).await;
+        assert_eq!(answer["source"], "automatic1111", "{answer}");
+        for field in ["model", "prompt", "negative_prompt", "seed", "steps", "guidance_scale", "prompt_syntax"] {
+            assert_eq!(answer["request"][field], body[field], "{format} {field}");
+        }
+        assert_eq!(picture(&server, &answer["request"], format).await, file, "{format}");
+
+        let info = server.request(Method::POST, "/sdapi/v1/png-info").json(&json!({"image": BASE64.encode(&file)}));
+        let (status, info) = server.answer(info).await;
+        assert_eq!((status, &info["parameters"]["Seed"]), (200, &json!("7")), "{info}");
+        assert!(
+            info["info"]
+                .as_str()
+                .unwrap()
+                .starts_with("ein Schäfchen 🐑, (nah:1.2)\nNegative prompt: a\nb\nSteps: 3, ")
+        );
+
+        body["output"] = json!({"metadata": false});
+        let silent = BASE64.encode(picture(&server, &body, format).await);
+        assert_eq!(settings(&server, &silent).await.1, json!({"source": null, "request": {}}), "{format}");
+    }
+}
+
+#[tokio::test]
+async fn what_a_jpeg_cannot_carry_is_said() {
+    let server = TestServer::start_with(|config| config.limits.prompt_chars = 20_000).await;
+    let long = "🐑".repeat(17_000);
+    for (format, warned) in [("png", false), ("jpeg", true), ("webp", false)] {
+        let record = server.finish(&json!({"prompt": long, "steps": 1, "output": {"format": format}})).await;
+        let warnings = record["warnings"].to_string();
+        assert_eq!(warnings.contains("too long for JPEG files to say"), warned, "{format}: {warnings}");
+    }
+}
+
 /// A PNG file of one pixel with a text.
 fn file(keyword: &str, text: &str) -> String {
     let mut file = Vec::new();

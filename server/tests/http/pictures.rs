@@ -60,15 +60,18 @@ fn whatever_the_file_the_picture_is_the_same() {
 async fn nothing_of_a_file_but_its_pixels_is_kept() {
     let server = TestServer::start().await;
     for (name, file) in files("good") {
-        let body = json!({"prompt": "a", "init_image": BASE64.encode(&file), "width": 64, "height": 64, "steps": 1});
-        let record = server.finish(&body).await;
-        assert_eq!(record["request"]["init_image"], json!({"width": 16, "height": 8}), "{name}");
-        let answer = server.get(record["images"][0]["url"].as_str().unwrap()).await;
-        assert_eq!(answer.headers()["content-type"], "image/png");
-        assert_eq!(answer.headers()["x-content-type-options"], "nosniff");
-        let made = answer.bytes().await.unwrap();
-        for secret in [&b"<script"[..], b"Exif", b"evil"] {
-            assert!(!made.windows(secret.len()).any(|window| window == secret), "{name}");
+        for format in ["png", "jpeg", "webp"] {
+            let body = json!({"prompt": "a", "init_image": BASE64.encode(&file), "width": 64, "height": 64, "steps": 1,
+                "output": {"format": format, "metadata": format == "png"}});
+            let record = server.finish(&body).await;
+            assert_eq!(record["request"]["init_image"], json!({"width": 16, "height": 8}), "{name}");
+            let answer = server.get(record["images"][0]["url"].as_str().unwrap()).await;
+            assert_eq!(answer.headers()["content-type"], format!("image/{format}"));
+            assert_eq!(answer.headers()["x-content-type-options"], "nosniff");
+            let made = answer.bytes().await.unwrap();
+            for secret in [&b"<script"[..], b"Exif", b"EXIF", b"evil"] {
+                assert!(!made.windows(secret.len()).any(|window| window == secret), "{name} {format}");
+            }
         }
     }
 }

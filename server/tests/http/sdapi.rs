@@ -138,6 +138,20 @@ async fn the_answer_says_how_the_pictures_were_made() {
 }
 
 #[tokio::test]
+async fn networks_without_weight_and_words_that_look_like_them_are_taken() {
+    let server = TestServer::start().await;
+    let prompt = "a cat <lora:fur:0> <hypernet:fur:0>";
+    let answer = post(&server, TEXT_TO_IMAGE, &request(json!({"prompt": prompt}))).await;
+    let info: Value = serde_json::from_str(answer["info"].as_str().unwrap()).unwrap();
+    assert_eq!(info["prompt"], prompt, "as it was written");
+    // AUTOMATIC1111 reads negative prompts so, too.
+    post(&server, TEXT_TO_IMAGE, &request(json!({"negative_prompt": "<lora:fur:1>"}))).await;
+    for syntax in [Value::Null, json!("plain")] {
+        server.finish(&json!({"prompt": "a <lora:fur:1>", "prompt_syntax": syntax, "steps": 1})).await;
+    }
+}
+
+#[tokio::test]
 async fn image_to_image_gives_the_picture_of_our_own_route() {
     let server = TestServer::start().await;
     let picture = base64_picture(64, 64, 90);

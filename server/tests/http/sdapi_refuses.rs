@@ -32,6 +32,9 @@ async fn wrong_fields_of_text_to_image_are_named() {
     let base = json!({"prompt": "a", "width": 64, "height": 64, "steps": 2});
     let cases = [
         (json!({"sampler_name": "Restart"}), "unsupported_value", "sampler_name"),
+        (json!({"prompt": "a <lora:fur:0.8>"}), "lora_not_found", "prompt"),
+        (json!({"prompt": "a <lora:../../etc/passwd:1>"}), "invalid_name", "prompt"),
+        (json!({"prompt": "<hypernet:fur:1> a"}), "invalid_prompt_syntax", "prompt"),
         (json!({"sampler_index": "Restart"}), "unsupported_value", "sampler_index"),
         (json!({"scheduler": "Align Your Steps"}), "unsupported_value", "scheduler"),
         (json!({"sampler_name": "PLMS", "scheduler": "Karras"}), "conflicting_parameters", "scheduler"),

@@ -3,6 +3,7 @@
 use x0_openapi::{ErrorCode, FieldError, HuggingFaceRequest};
 
 use crate::http::making::Asked;
+use crate::picture::is_url;
 use crate::validate::Validator;
 
 /// How the files begin that are taken as pictures, in base64: PNG, JPEG, WebP.
@@ -95,5 +96,7 @@ fn fill<T>(errors: &mut Vec<FieldError>, place: &mut Option<T>, value: Option<T>
 }
 
 fn is_picture(inputs: &str) -> bool {
-    inputs.starts_with("data:image/") || PICTURES.iter().any(|picture| inputs.starts_with(picture))
+    // An address alone is no prompt.
+    let is_address = is_url(inputs) && !inputs.contains(char::is_whitespace);
+    is_address || inputs.starts_with("data:image/") || PICTURES.iter().any(|picture| inputs.starts_with(picture))
 }

@@ -13,7 +13,7 @@ use crate::picture::{DecodeError, decode_base64, texts};
 
 /// How a picture was made
 ///
-/// Reads what this server writes into PNG files, and what AUTOMATIC1111 does.
+/// Reads what this server writes into its files, and what AUTOMATIC1111 does.
 #[utoipa::path(
     post,
     path = "/v1/pictures/settings",

@@ -71,7 +71,7 @@ pub(super) fn translated(asked: &SdapiRequest, options: &Honoured, errors: Vec<F
         output: Some(OutputRequest {
             format: Some(options.format),
             quality: options.quality,
-            metadata: (options.format == x0_openapi::ImageFormat::Png).then_some(options.metadata),
+            metadata: Some(options.metadata),
             inline: None,
         }),
         ..GenerationRequest::default()
