@@ -1,10 +1,9 @@
 //! Scaled dot-product attention without a score matrix.
 //!
 //! Keys are taken in blocks with a running maximum and a running sum of each query's softmax (Milakov and Gimelshein 2018;
-//! Dao et al. 2022). The lanes of a vector are queries: keys and values are read where they lie, one number for all lanes, a
-//! head of any width fills its vectors, and the softmax needs no sum across lanes. Only the queries of a task are turned, once,
-//! and what was gathered for them, at the end. The order of a query's additions depends on the number of keys and the width of
-//! a head alone.
+//! Dao et al. 2022). The lanes of a vector are queries, and each number of a key or a value is for all of them: a head of any width
+//! fills its vectors, and the softmax needs no sum across lanes. The queries of a task are turned once, and so is what was gathered
+//! for them. The order of a query's additions depends on the number of keys and the width of a head alone.
 
 use std::ops::Range;
 

@@ -106,13 +106,6 @@ pub(crate) unsafe trait Simd: Copy + 'static {
         lanes[0]
     }
 
-    /// The greatest lane.
-    #[inline(always)]
-    unsafe fn maximum(a: Self::V) -> f32 {
-        // SAFETY: the caller's promise is passed on.
-        unsafe { Self::to_array(a) }.into_iter().fold(f32::NEG_INFINITY, f32::max)
-    }
-
     /// Loads `n <= 16` lanes; the others are zero.
     #[inline(always)]
     unsafe fn load_partial(p: *const f32, n: usize) -> Self::V {
