@@ -125,6 +125,12 @@ impl Sizes {
         (groups / (4 * pool::threads())).clamp(1, most) * GROUP
     }
 
+    /// Floats from one key of a block to the next: whole cache lines, and an odd number of them, so that no two of a tile's keys
+    /// fall on the same place of the first-level cache.
+    fn stride(self) -> usize {
+        (self.width.div_ceil(LANES) | 1) * LANES
+    }
+
     /// Where the channels of a head begin at a position of a sequence.
     fn start(self, pair: usize, length: usize, position: usize) -> usize {
         let (image, head) = (pair / self.options.heads, pair % self.options.heads);
@@ -150,12 +156,12 @@ impl Kernel for Task<'_> {
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
         let Sizes { width, keys, .. } = self.sizes;
-        let block = self.sizes.block();
+        let (block, stride) = (self.sizes.block(), self.sizes.stride());
         let groups = self.queries.len().div_ceil(GROUP);
-        let mut room = Scratch::take(block * (GROUP + 2 * width) + groups * (2 * width + 2) * GROUP);
+        let mut room = Scratch::take(block * (GROUP + 2 * stride) + groups * (2 * width + 2) * GROUP);
         let (scores, rest) = room.split_at_mut(block * GROUP);
-        let (keys_room, rest) = rest.split_at_mut(block * width);
-        let (values_room, mut rest) = rest.split_at_mut(block * width);
+        let (keys_room, rest) = rest.split_at_mut(block * stride);
+        let (values_room, mut rest) = rest.split_at_mut(block * stride);
         let mut all: Vec<Group<'_>> = Vec::with_capacity(groups);
         for first in self.queries.clone().step_by(GROUP) {
             let (queries, others) = std::mem::take(&mut rest).split_at_mut(width * GROUP);
@@ -199,16 +205,16 @@ impl Kernel for Task<'_> {
 }
 
 impl Task<'_> {
-    /// Copies a head's channels at some positions of keys or values, so that they lie side by side.
+    /// Copies a head's channels at some positions of keys or values, so that they lie together.
     fn collect(&self, from: &[f32], positions: Range<usize>, room: &mut [f32]) {
         let Sizes { width, keys, .. } = self.sizes;
-        for (position, row) in positions.zip(room.chunks_exact_mut(width)) {
-            row.copy_from_slice(&from[self.sizes.start(self.pair, keys, position)..][..width]);
+        for (position, row) in positions.zip(room.chunks_exact_mut(self.sizes.stride())) {
+            row[..width].copy_from_slice(&from[self.sizes.start(self.pair, keys, position)..][..width]);
         }
     }
 }
 
-/// Some keys of a head with their values, `width` channels each.
+/// Some keys of a head with their values, one each [`Sizes::stride`].
 struct Block<'a> {
     range: Range<usize>,
     keys: &'a [f32],
@@ -409,10 +415,10 @@ struct Scores<'g, 't> {
 impl Tile for Scores<'_, '_> {
     #[inline(always)]
     unsafe fn compute<S: Simd, const ROWS: usize, const VECTORS: usize>(&mut self) {
-        let width = self.group.task.sizes.width;
-        let keys = &self.block.keys[self.row * width..][..self.rows * width];
+        let (width, stride) = (self.group.task.sizes.width, self.group.task.sizes.stride());
+        let keys = &self.block.keys[self.row * stride..][..self.rows * stride];
         // Those beyond the last are computed as it is, and dropped.
-        let keys: [*const f32; ROWS] = std::array::from_fn(|i| keys[i.min(self.rows - 1) * width..].as_ptr());
+        let keys: [*const f32; ROWS] = std::array::from_fn(|i| keys[i.min(self.rows - 1) * stride..].as_ptr());
         let queries = self.group.queries[self.lane..].as_ptr();
         let scores = &mut self.scores[self.row * GROUP..][..self.rows * GROUP];
         // SAFETY: each key has `width` channels, and so many rows have the queries; there are `GROUP` scores for each key.
@@ -454,9 +460,9 @@ struct Values<'g, 't> {
 impl Tile for Values<'_, '_> {
     #[inline(always)]
     unsafe fn compute<S: Simd, const ROWS: usize, const VECTORS: usize>(&mut self) {
-        let width = self.group.task.sizes.width;
+        let stride = self.group.task.sizes.stride();
         let keys = self.scores.len() / GROUP;
-        let values = &self.block.values[self.channel..keys * width];
+        let values = &self.block.values[self.channel..keys * stride];
         let scores = self.scores[self.lane..].as_ptr();
         // Those beyond the last are computed as it is, and dropped.
         let channels: [*const f32; ROWS] = std::array::from_fn(|i| values[i.min(self.rows - 1)..].as_ptr());
@@ -473,7 +479,7 @@ impl Tile for Values<'_, '_> {
                     *sum = S::mul(S::load(gathered.add(i * GROUP + j * LANES)), S::load(self.shrink[j].as_ptr()));
                 }
             }
-            accumulate::<S, ROWS, VECTORS, 0>(&channels, width, keys, scores, GROUP, &mut sums);
+            accumulate::<S, ROWS, VECTORS, 0>(&channels, stride, keys, scores, GROUP, &mut sums);
             for (i, sums) in sums.iter().enumerate() {
                 if i >= self.rows {
                     break;
