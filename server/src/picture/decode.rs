@@ -1,6 +1,7 @@
 //! From files that came with a request to pixels. Nothing of such a file is trusted, and nothing of it but its pixels is kept.
 
 use std::io::Cursor;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use base64::Engine as _;
 use base64::alphabet;
@@ -119,7 +120,19 @@ fn transparent(image: &DynamicImage) -> Picture {
     Picture { width, height, channels: Channels::Gray, bytes }
 }
 
+/// Runs what reads a foreign file. Decoders are other people's code: where one panics, it has met a file that is corrupt in a way that
+/// its author did not think of, and the client is to hear that.
+pub(super) fn guarded<T>(read: impl FnOnce() -> Result<T, DecodeError>) -> Result<T, DecodeError> {
+    // What a panic leaves behind half done is the decoder's alone, and is dropped.
+    catch_unwind(AssertUnwindSafe(read))
+        .unwrap_or_else(|_| Err(DecodeError::new(ErrorCode::CorruptImage, "cannot be decoded: its decoder gave up")))
+}
+
 fn decode(file: &[u8], limits: DecodeLimits) -> Result<DynamicImage, DecodeError> {
+    guarded(|| decode_trusting(file, limits))
+}
+
+fn decode_trusting(file: &[u8], limits: DecodeLimits) -> Result<DynamicImage, DecodeError> {
     let corrupt = |error: image::ImageError| {
         if matches!(error, image::ImageError::Limits(_)) {
             let most = limits.memory;

@@ -6,7 +6,7 @@ use image::{ImageDecoder as _, ImageFormat, ImageReader};
 use png::{Decoder, Limits};
 use x0_openapi::ErrorCode;
 
-use super::decode::{DecodeError, known};
+use super::decode::{DecodeError, guarded, known};
 use super::encode::INFOTEXT_KEYWORD;
 use super::exif;
 
@@ -25,8 +25,8 @@ const MAX_MEMORY: usize = 16 << 20;
 /// If the file is broken before that.
 pub fn texts(file: &[u8]) -> Result<Vec<(String, String)>, DecodeError> {
     match known(file) {
-        Some(ImageFormat::Png) => png_texts(file),
-        Some(format) => exif_text(file, format),
+        Some(ImageFormat::Png) => guarded(|| png_texts(file)),
+        Some(format) => guarded(|| exif_text(file, format)),
         None => Ok(Vec::new()),
     }
 }

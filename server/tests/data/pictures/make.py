@@ -2,7 +2,8 @@
 
     python make.py        # writes the files beside itself
 
-Those in `good` show the same: 16 x 8 pixels, the left half red, the right half blue (grey ones: light and dark). Those in `bad` are to be refused."""
+Those in `good` show the same: 16 x 8 pixels, the left half red, the right half blue (grey ones: light and dark). Those in `bad` are to be refused.
+`bad/corrupt_sampling.jpg` is not made here: fuzzing found it, and it makes a decoder panic."""
 
 import io
 import os
