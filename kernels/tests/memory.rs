@@ -2,6 +2,8 @@
 //!
 //!     MIRIFLAGS="-Zmiri-tree-borrows -Zmiri-disable-isolation -Zmiri-ignore-leaks" cargo +nightly miri test -p x0-kernels --test memory
 //!
+//! Under Miri direct convolutions take minutes and Winograd's method more than ten: `-- NAME` runs one.
+//!
 //! Miri has no instruction sets but the portable one. Elsewhere the answers are compared with those of the best one.
 
 use candle_core::{DType, Device, Tensor};
