@@ -17,6 +17,8 @@ use crate::tile::{Tile, with_tile};
 
 /// Floats of a block of packed weights that should stay in a core's second-level cache while rows pass by.
 const BLOCK_FLOATS: usize = 32 * 1024;
+/// How many of their rows before they are used weights are asked for, that lie in the second-level cache.
+pub(crate) const WEIGHTS_AHEAD: usize = 8;
 /// Rows that one task takes: enough that a block of weights is used often, few enough that tasks balance.
 pub(crate) const TASK_ROWS: usize = 192;
 
@@ -232,7 +234,7 @@ impl<R: Rows> Tile for Span<'_, R> {
                 for (a, p) in a.iter_mut().zip(&self.pointers[tap * S::TILE_ROWS..][..ROWS]) {
                     *a = p.add(self.stretch.depth.start);
                 }
-                accumulate::<S, ROWS, VECTORS, 8>(&a, 1, self.stretch.depth.len(), b, width, &mut sums);
+                accumulate::<S, ROWS, VECTORS, WEIGHTS_AHEAD>(&a, 1, self.stretch.depth.len(), b, width, &mut sums);
                 b = b.add(self.stretch.depth.len() * width);
             }
             // A loop that ends early, not one over fewer rows: the compiler unrolls it, and the sums stay in registers.

@@ -18,13 +18,12 @@ fn ramp(shape: &[usize]) -> Tensor {
     Tensor::from_vec(values, shape, &Device::Cpu).unwrap()
 }
 
-/// What the portable twin answers, which is what the best one does.
-fn same(answer: impl Fn(Isa) -> Tensor) -> Vec<f32> {
-    let [portable, best] =
+/// The portable twin answers what the best one does.
+fn same(answer: impl Fn(Isa) -> Tensor) {
+    let [portable, best]: [Vec<f32>; 2] =
         [Isa::Portable, Isa::best()].map(|isa| answer(isa).flatten_all().unwrap().to_vec1().unwrap());
     assert!(portable == best);
     assert!(portable.iter().all(|x: &f32| x.is_finite()));
-    portable
 }
 
 fn convolution(shape: [usize; 4], outputs: usize, options: Conv2dOptions) {

@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::transform::{transform_filter, transform_output};
 use super::{FEW_CHANNELS, GAP, IN, Layout, OUT, POSITIONS, TASK_TILES};
 use crate::conv2d::Map;
-use crate::gemm::{Epilogue, accumulate};
+use crate::gemm::{Epilogue, WEIGHTS_AHEAD, accumulate};
 use crate::packed::{Numbers, PackedWeights, Stored};
 use crate::scratch::Scratch;
 use crate::simd::{Kernel, LANES, Simd};
@@ -210,7 +210,14 @@ impl Tile for Product<'_> {
                     }
                 }
             }
-            accumulate::<S, ROWS, VECTORS, 8>(&rows, 1, self.depth, self.weights.as_ptr(), width, &mut found);
+            accumulate::<S, ROWS, VECTORS, WEIGHTS_AHEAD>(
+                &rows,
+                1,
+                self.depth,
+                self.weights.as_ptr(),
+                width,
+                &mut found,
+            );
             for (found, sums) in found.iter().zip(sums.chunks_exact_mut(width)) {
                 for (v, sums) in found.iter().zip(sums.chunks_exact_mut(LANES)) {
                     S::store(sums.as_mut_ptr(), *v);

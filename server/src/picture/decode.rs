@@ -38,6 +38,10 @@ impl DecodeError {
     fn new(code: ErrorCode, message: impl Into<String>) -> Self {
         Self { code, message: message.into() }
     }
+
+    pub(super) fn corrupt(cause: impl std::fmt::Display) -> Self {
+        Self::new(ErrorCode::CorruptImage, format!("cannot be decoded: {cause}"))
+    }
 }
 
 /// Whether a text that stands for a picture is an address, such as `https://...`. Base64 has no colon.
@@ -124,8 +128,7 @@ fn transparent(image: &DynamicImage) -> Picture {
 /// its author did not think of, and the client is to hear that.
 pub(super) fn guarded<T>(read: impl FnOnce() -> Result<T, DecodeError>) -> Result<T, DecodeError> {
     // What a panic leaves behind half done is the decoder's alone, and is dropped.
-    catch_unwind(AssertUnwindSafe(read))
-        .unwrap_or_else(|_| Err(DecodeError::new(ErrorCode::CorruptImage, "cannot be decoded: its decoder gave up")))
+    catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|_| Err(DecodeError::corrupt("its decoder gave up")))
 }
 
 fn decode(file: &[u8], limits: DecodeLimits) -> Result<DynamicImage, DecodeError> {
@@ -139,14 +142,12 @@ fn decode_trusting(file: &[u8], limits: DecodeLimits) -> Result<DynamicImage, De
             let message = format!("decoding it takes more than the {most} bytes that this server allows");
             return DecodeError::new(ErrorCode::ImageTooLarge, message);
         }
-        DecodeError::new(ErrorCode::CorruptImage, format!("cannot be decoded: {error}"))
+        DecodeError::corrupt(error)
     };
 
     let unsupported = || DecodeError::new(ErrorCode::UnsupportedImage, "not a PNG, JPEG or WebP file");
     let format = known(file).ok_or_else(unsupported)?;
-    let mut reader = ImageReader::with_format(Cursor::new(file), format);
-    reader.limits(memory_limits(limits));
-    let mut decoder = reader.into_decoder().map_err(corrupt)?;
+    let mut decoder = reader(file, format, limits.memory).into_decoder().map_err(corrupt)?;
     let (width, height) = decoder.dimensions();
     if width.max(height) > limits.side || u64::from(width) * u64::from(height) > limits.pixels {
         let DecodeLimits { side, pixels, .. } = limits;
@@ -164,10 +165,13 @@ fn decode_trusting(file: &[u8], limits: DecodeLimits) -> Result<DynamicImage, De
     Ok(image)
 }
 
-fn memory_limits(limits: DecodeLimits) -> image::Limits {
-    let mut decoding = image::Limits::default();
-    decoding.max_alloc = Some(limits.memory);
-    decoding
+/// A reader that takes so many bytes of memory at most.
+pub(super) fn reader(file: &[u8], format: ImageFormat, memory: u64) -> ImageReader<Cursor<&[u8]>> {
+    let mut limits = image::Limits::default();
+    limits.max_alloc = Some(memory);
+    let mut reader = ImageReader::with_format(Cursor::new(file), format);
+    reader.limits(limits);
+    reader
 }
 
 /// A pixel of straight alpha laid over white.

@@ -113,14 +113,8 @@ fn utf_16(bytes: &[u8], order: Order) -> Option<String> {
         [0xff, 0xfe, text @ ..] => (text, Order::Little),
         text => (text, order),
     };
-    let (pairs, _) = bytes.as_chunks::<2>();
-    let units: Vec<u16> = pairs
-        .iter()
-        .map(|pair| match order {
-            Order::Big => u16::from_be_bytes(*pair),
-            Order::Little => u16::from_le_bytes(*pair),
-        })
-        .collect();
+    let text = Tiff { bytes, order };
+    let units: Vec<u16> = (0..).step_by(2).map_while(|at| text.short(at)).collect();
     String::from_utf16(&units).ok()
 }
 

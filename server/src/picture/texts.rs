@@ -2,11 +2,10 @@
 
 use std::io::Cursor;
 
-use image::{ImageDecoder as _, ImageFormat, ImageReader};
+use image::{ImageDecoder as _, ImageFormat};
 use png::{Decoder, Limits};
-use x0_openapi::ErrorCode;
 
-use super::decode::{DecodeError, guarded, known};
+use super::decode::{DecodeError, guarded, known, reader};
 use super::encode::INFOTEXT_KEYWORD;
 use super::exif;
 
@@ -31,16 +30,9 @@ pub fn texts(file: &[u8]) -> Result<Vec<(String, String)>, DecodeError> {
     }
 }
 
-fn corrupt(error: impl std::fmt::Display) -> DecodeError {
-    DecodeError { code: ErrorCode::CorruptImage, message: format!("cannot be decoded: {error}") }
-}
-
 fn exif_text(file: &[u8], format: ImageFormat) -> Result<Vec<(String, String)>, DecodeError> {
-    let mut reader = ImageReader::with_format(Cursor::new(file), format);
-    let mut limits = image::Limits::default();
-    limits.max_alloc = Some(MAX_MEMORY as u64);
-    reader.limits(limits);
-    let exif = reader.into_decoder().and_then(|mut decoder| decoder.exif_metadata()).map_err(corrupt)?;
+    let decoder = reader(file, format, MAX_MEMORY as u64).into_decoder();
+    let exif = decoder.and_then(|mut decoder| decoder.exif_metadata()).map_err(DecodeError::corrupt)?;
     let text = exif.and_then(|exif| exif::comment(&exif)).filter(|text| text.len() <= MAX_TEXT);
     Ok(text.map(|text| (INFOTEXT_KEYWORD.to_owned(), text)).into_iter().collect())
 }
@@ -48,7 +40,7 @@ fn exif_text(file: &[u8], format: ImageFormat) -> Result<Vec<(String, String)>, 
 fn png_texts(file: &[u8]) -> Result<Vec<(String, String)>, DecodeError> {
     let mut decoder = Decoder::new_with_limits(Cursor::new(file), Limits { bytes: MAX_MEMORY });
     decoder.set_ignore_iccp_chunk(true);
-    let reader = decoder.read_info().map_err(corrupt)?;
+    let reader = decoder.read_info().map_err(DecodeError::corrupt)?;
     let info = reader.info();
     let plain = info.uncompressed_latin1_text.iter().map(|chunk| (chunk.keyword.clone(), Some(chunk.text.clone())));
     let compressed = info.compressed_latin1_text.iter().map(|chunk| {
@@ -68,6 +60,8 @@ fn png_texts(file: &[u8]) -> Result<Vec<(String, String)>, DecodeError> {
 
 #[cfg(test)]
 mod tests {
+    use x0_openapi::ErrorCode;
+
     use super::*;
 
     fn file(add: impl FnOnce(&mut png::Encoder<&mut Vec<u8>>)) -> Vec<u8> {
