@@ -1,0 +1,1 @@
+//! The driver API on top of the simulator.

@@ -1,0 +1,41 @@
+//! What can go wrong.
+
+/// PTX that cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("line {line}: {message}")]
+pub struct ParseError {
+    /// From 1.
+    pub line: usize,
+    pub message: String,
+}
+
+/// Why a launch was ended.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[error("{function}, block {block:?}, thread {thread:?}: {instruction}: {kind}")]
+pub struct Fault {
+    pub function: String,
+    pub block: [u32; 3],
+    /// The first thread of those that met it.
+    pub thread: [u32; 3],
+    /// As it is written in the PTX.
+    pub instruction: String,
+    pub kind: FaultKind,
+}
+
+/// The kinds of faults.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum FaultKind {
+    #[error("{bytes} bytes at {address:#x} are no memory of the device")]
+    OutOfBounds { address: u64, bytes: usize },
+    #[error("{address:#x} is no multiple of {alignment}")]
+    Misaligned { address: u64, alignment: usize },
+    /// Threads that a barrier or a shuffle waits for went elsewhere.
+    #[error("threads wait that can never go on")]
+    Deadlock,
+    #[error("more than the allowed instructions were executed")]
+    Endless,
+    #[error("this instruction is not simulated")]
+    Unsupported,
+    #[error("{0}")]
+    Launch(String),
+}

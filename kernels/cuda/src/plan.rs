@@ -1,0 +1,2 @@
+//! Which launches compute an operation.
+
