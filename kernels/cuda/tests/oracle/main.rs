@@ -1,0 +1,168 @@
+//! Every kernel, as nvcc compiled it, on the simulator against a plain float64 oracle, and against itself in other company: the bits of
+//! a row may not change.
+
+mod attention;
+mod conv2d;
+mod norm;
+mod pointwise;
+mod sampler;
+
+use half::{bf16, f16};
+use x0_cuda::{Architecture, Argument, Element, Module, Plan};
+use x0_cuda_simulator::{Address, Launch, Memory, WarpOrder};
+
+/// What an operation is given.
+#[derive(Clone, Debug)]
+enum Input {
+    /// Of the operation's element type.
+    Elements(Vec<f32>),
+    F32(Vec<f32>),
+    U32(Vec<u32>),
+}
+
+/// What an operation writes.
+#[derive(Clone, Copy, Debug)]
+enum Output {
+    /// So many of the operation's element type.
+    Elements(usize),
+    F32(usize),
+    U32(usize),
+}
+
+/// Numbers in about -2..2 that are the same for the same seed (a 64-bit linear congruential generator), rounded to `element`.
+fn numbers(seed: u64, len: usize, element: Element) -> Vec<f32> {
+    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ 0x5851_F42D_4C95_7F2D;
+    let mut next = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 40) as f32 / (1 << 22) as f32 - 2.0
+    };
+    (0..len).map(|_| round(next(), element)).collect()
+}
+
+/// The nearest number that `element` has.
+fn round(x: f32, element: Element) -> f32 {
+    match element {
+        Element::F32 => x,
+        Element::F16 => f16::from_f32(x).to_f32(),
+        Element::Bf16 => bf16::from_f32(x).to_f32(),
+    }
+}
+
+/// The relative error of rounding to `element`.
+fn epsilon(element: Element) -> f64 {
+    match element {
+        Element::F32 => f64::from(f32::EPSILON),
+        Element::F16 => f64::from(f16::EPSILON.to_f32()),
+        Element::Bf16 => f64::from(bf16::EPSILON.to_f32()),
+    }
+}
+
+fn encode(values: &[f32], element: Element) -> Vec<u8> {
+    match element {
+        Element::F32 => values.iter().flat_map(|x| x.to_le_bytes()).collect(),
+        Element::F16 => values.iter().flat_map(|x| f16::from_f32(*x).to_le_bytes()).collect(),
+        Element::Bf16 => values.iter().flat_map(|x| bf16::from_f32(*x).to_le_bytes()).collect(),
+    }
+}
+
+fn decode(bytes: &[u8], element: Element) -> Vec<f32> {
+    match element {
+        Element::F32 => bytes.as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).collect(),
+        Element::F16 => bytes.as_chunks().0.iter().map(|b| f16::from_le_bytes(*b).to_f32()).collect(),
+        Element::Bf16 => bytes.as_chunks().0.iter().map(|b| bf16::from_le_bytes(*b).to_f32()).collect(),
+    }
+}
+
+/// Carries a plan out on the simulator, with the warps of a block in both orders and the PTX of both architectures: they agree in
+/// every bit. Gives each output's numbers.
+fn run(plan: &Plan, element: Element, inputs: &[Input], outputs: &[Output]) -> Vec<Vec<f32>> {
+    let first = run_once(plan, element, inputs, outputs, Architecture::Sm80, WarpOrder::Forward);
+    for (architecture, order) in [(Architecture::Sm80, WarpOrder::Backward), (Architecture::Sm90, WarpOrder::Forward)] {
+        let again = run_once(plan, element, inputs, outputs, architecture, order);
+        assert!(again == first, "{architecture:?} with {order:?} gives other bits");
+    }
+    let decoded = first.iter().zip(outputs).map(|(bytes, output)| match output {
+        Output::Elements(_) => decode(bytes, element),
+        Output::F32(_) => decode(bytes, Element::F32),
+        Output::U32(_) => bytes.as_chunks().0.iter().map(|b| u32::from_le_bytes(*b) as f32).collect(),
+    });
+    decoded.collect()
+}
+
+fn run_once(
+    plan: &Plan,
+    element: Element,
+    inputs: &[Input],
+    outputs: &[Output],
+    architecture: Architecture,
+    order: WarpOrder,
+) -> Vec<Vec<u8>> {
+    let mut memory = Memory::new();
+    let inputs = inputs.iter().map(|input| match input {
+        Input::Elements(values) => encode(values, element),
+        Input::F32(values) => encode(values, Element::F32),
+        Input::U32(values) => values.iter().flat_map(|x| x.to_le_bytes()).collect(),
+    });
+    let mut addresses: Vec<Address> = Vec::new();
+    for bytes in inputs {
+        let address = memory.allocate(bytes.len());
+        assert!(memory.write(address, &bytes));
+        addresses.push(address);
+    }
+    let sizes: Vec<usize> = outputs
+        .iter()
+        .map(|output| match output {
+            Output::Elements(len) => len * element.bytes(),
+            Output::F32(len) | Output::U32(len) => len * 4,
+        })
+        .collect();
+    let first_output = addresses.len();
+    addresses.extend(sizes.iter().map(|bytes| memory.allocate(*bytes)));
+    addresses.extend(plan.workspaces.iter().map(|bytes| memory.allocate(*bytes)));
+    for launch in &plan.launches {
+        let module = module(launch.module, architecture, &mut memory);
+        let function = module.function(launch.kernel).unwrap_or_else(|| panic!("there is no {}", launch.kernel));
+        let parameters = function.parameters();
+        assert_eq!(parameters.len(), launch.arguments.len(), "arguments of {}", launch.kernel);
+        let mut bytes = vec![0; parameters.last().map_or(0, |last| last.offset + last.bytes)];
+        for (parameter, argument) in parameters.iter().zip(&launch.arguments) {
+            let value: Vec<u8> = match argument {
+                Argument::Tensor(index) => addresses[*index].to_le_bytes().into(),
+                Argument::Null => 0u64.to_le_bytes().into(),
+                Argument::U32(x) => x.to_le_bytes().into(),
+                Argument::F32(x) => x.to_le_bytes().into(),
+                Argument::F64(x) => x.to_le_bytes().into(),
+            };
+            assert_eq!(parameter.bytes, value.len(), "argument {argument:?} of {}", launch.kernel);
+            bytes[parameter.offset..parameter.offset + parameter.bytes].copy_from_slice(&value);
+        }
+        assert!(launch.grid[0] < 1 << 31 && launch.grid[1] < 1 << 16 && launch.grid[2] < 1 << 16);
+        let launched = Launch {
+            grid: launch.grid,
+            block: launch.block,
+            shared_bytes: launch.shared_bytes,
+            parameters: &bytes,
+            order,
+        };
+        function.launch(&memory, &launched).unwrap_or_else(|fault| panic!("{fault}"));
+    }
+    let read = |(address, bytes): (&Address, &usize)| {
+        let mut output = vec![0; *bytes];
+        assert!(memory.read(*address, &mut output));
+        output
+    };
+    addresses[first_output..].iter().zip(&sizes).map(read).collect()
+}
+
+fn module(module: Module, architecture: Architecture, memory: &mut Memory) -> x0_cuda_simulator::Module {
+    x0_cuda_simulator::Module::parse(module.ptx(architecture), memory).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// Compares with the oracle: within `tolerance` of the largest magnitude of the element's terms, which the oracle gives too.
+fn assert_close(found: &[f32], expected: &[(f64, f64)], tolerance: f64) {
+    assert_eq!(found.len(), expected.len());
+    for (i, (x, (y, magnitude))) in found.iter().zip(expected).enumerate() {
+        let error = (f64::from(*x) - y).abs();
+        assert!(error <= tolerance * magnitude.max(1e-3), "element {i}: {x} instead of {y}, magnitude {magnitude}");
+    }
+}
