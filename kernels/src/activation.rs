@@ -1,6 +1,6 @@
 //! Pointwise functions.
 
-use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Tensor, bail};
+use candle_core::{CpuStorage, CustomOp1, CustomOp2, D, Layout, Result, Shape, Tensor, bail};
 
 use crate::math;
 use crate::pool;
@@ -29,6 +29,8 @@ pub enum Activation {
 pub fn activate(x: &Tensor, activation: Activation) -> Result<Tensor> {
     match activation {
         Activation::Identity => Ok(x.clone()),
+        #[cfg(feature = "cuda")]
+        _ if x.device().is_cuda() => crate::cuda::operations::activate(x, activation),
         Activation::Silu | Activation::Gelu | Activation::QuickGelu | Activation::Relu | Activation::Tanh => {
             x.contiguous()?.apply_op1_no_bwd(&Pointwise(activation))
         }
@@ -37,12 +39,29 @@ pub fn activate(x: &Tensor, activation: Activation) -> Result<Tensor> {
 
 /// `(.., 2c)` to `(.., c)`: the first half of the channels times the erf GELU of the second half (Shazeer 2020).
 pub fn geglu(x: &Tensor) -> Result<Tensor> {
+    #[cfg(feature = "cuda")]
+    if x.device().is_cuda() {
+        return crate::cuda::operations::geglu(x);
+    }
     x.contiguous()?.apply_op1_no_bwd(&Geglu)
 }
 
 /// Adds `v`, `(batch, channels)`, to every position of `x`, `(batch, .., channels)`.
 pub fn add_per_channel(x: &Tensor, v: &Tensor) -> Result<Tensor> {
+    #[cfg(feature = "cuda")]
+    if x.device().is_cuda() {
+        return crate::cuda::operations::add_per_channel(x, v);
+    }
     x.contiguous()?.apply_op2_no_bwd(&v.contiguous()?, &AddPerChannel)
+}
+
+/// Puts `(.., a)` and `(.., b)` side by side: `(.., a + b)`.
+pub fn concatenate(first: &Tensor, second: &Tensor) -> Result<Tensor> {
+    #[cfg(feature = "cuda")]
+    if first.device().is_cuda() {
+        return crate::cuda::operations::concatenate(first, second);
+    }
+    Tensor::cat(&[first, second], D::Minus1)
 }
 
 /// A function of a whole stretch of floats.

@@ -39,6 +39,10 @@ pub enum Mask {
 /// Multi-head attention: `q` is `(batch, n, heads * d)`, `k` and `v` are `(batch, m, heads * d)`, the answer `(batch, n, heads * d)`.
 /// Scores are multiplied by `scale` before the softmax.
 pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, heads: usize, scale: f32, mask: Mask) -> Result<Tensor> {
+    #[cfg(feature = "cuda")]
+    if q.device().is_cuda() {
+        return crate::cuda::operations::attention(q, k, v, heads, scale, mask);
+    }
     attention_with_isa(q, k, v, Options { heads, scale, mask, isa: Isa::best() })
 }
 

@@ -33,30 +33,43 @@ impl Conv2dOptions {
 }
 
 /// A convolution on channel-last maps. The weights are packed for this machine when the layer is made, and are kept once,
-/// whatever the sizes of the maps.
+/// whatever the sizes of the maps; those on a CUDA device stay there, and so must what the layer is given.
 #[derive(Clone, Debug)]
 pub struct Conv2d {
-    filters: Arc<Filters>,
+    place: Place,
     options: Conv2dOptions,
-    channels: usize,
-    kernel: (usize, usize),
     activation: Activation,
+}
+
+/// Where the weights are.
+#[derive(Clone, Debug)]
+enum Place {
+    Host(Arc<Filters>),
+    #[cfg(feature = "cuda")]
+    Cuda(Arc<crate::cuda::layers::Layer>),
 }
 
 #[derive(Debug)]
 struct Filters {
     packed: PackedWeights,
     bias: Option<Vec<f32>>,
+    channels: usize,
+    kernel: (usize, usize),
 }
 
 impl Conv2d {
     /// `weight` is `(out, in, kernel height, kernel width)` as torch stores it, `bias` is `(out)`. float16 and bfloat16 weights
-    /// are kept as such.
+    /// are kept as such; on a CUDA device they are of the type of what the layer is given.
     ///
     /// # Errors
     ///
     /// Where the shapes do not fit.
     pub fn new(weight: &Tensor, bias: Option<&Tensor>, options: Conv2dOptions) -> Result<Self> {
+        #[cfg(feature = "cuda")]
+        if weight.device().is_cuda() {
+            let layer = crate::cuda::layers::Layer::conv2d(weight, bias)?;
+            return Ok(Self { place: Place::Cuda(Arc::new(layer)), options, activation: Activation::Identity });
+        }
         Self::with_isa(weight, bias, options, Isa::best())
     }
 
@@ -74,14 +87,8 @@ impl Conv2d {
         } else {
             PackedWeights::new(isa, weight, (taps, c, n), |tap, k, column| (column * c + k) * taps + tap)?
         };
-        let filters = Filters { packed, bias };
-        Ok(Self {
-            filters: Arc::new(filters),
-            options,
-            channels: c,
-            kernel: (kh, kw),
-            activation: Activation::Identity,
-        })
+        let filters = Filters { packed, bias, channels: c, kernel: (kh, kw) };
+        Ok(Self { place: Place::Host(Arc::new(filters)), options, activation: Activation::Identity })
     }
 
     /// The same layer, sharing its packed weights, that walks over its input in another way.
@@ -97,17 +104,38 @@ impl Conv2d {
 
     /// `(batch, height, width, in)` to `(batch, height', width', out)`.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        x.contiguous()?.apply_op1_no_bwd(&Op(self, Addend::Residual))
+        self.apply(x, None)
     }
 
     /// `activation(conv(x) + residual)`; `residual` is of the answer's shape.
     pub fn forward_add(&self, x: &Tensor, residual: &Tensor) -> Result<Tensor> {
-        x.contiguous()?.apply_op2_no_bwd(&residual.contiguous()?, &Op(self, Addend::Residual))
+        self.apply(x, Some((residual, Addend::Residual)))
     }
 
     /// `activation(conv(x) + v)`; `v` is `(batch, out)` and is added at each position.
     pub fn forward_add_per_channel(&self, x: &Tensor, v: &Tensor) -> Result<Tensor> {
-        x.contiguous()?.apply_op2_no_bwd(&v.contiguous()?, &Op(self, Addend::PerChannel))
+        self.apply(x, Some((v, Addend::PerChannel)))
+    }
+
+    fn apply(&self, x: &Tensor, added: Option<(&Tensor, Addend)>) -> Result<Tensor> {
+        match &self.place {
+            Place::Host(filters) => {
+                let op = |addend| Op { filters, options: self.options, activation: self.activation, addend };
+                match added {
+                    None => x.contiguous()?.apply_op1_no_bwd(&op(Addend::Residual)),
+                    Some((added, addend)) => x.contiguous()?.apply_op2_no_bwd(&added.contiguous()?, &op(addend)),
+                }
+            }
+            #[cfg(feature = "cuda")]
+            Place::Cuda(layer) => {
+                let addend = match added {
+                    None => x0_cuda::plan::Addend::None,
+                    Some((_, Addend::Residual)) => x0_cuda::plan::Addend::Residual,
+                    Some((_, Addend::PerChannel)) => x0_cuda::plan::Addend::PerChannel,
+                };
+                layer.forward_conv2d(x, self.options, addend, added.map(|(added, _)| added), self.activation)
+            }
+        }
     }
 }
 
@@ -126,17 +154,18 @@ pub(crate) struct Map<'a> {
 }
 
 impl<'a> Map<'a> {
-    fn new(layer: &Conv2d, values: &'a [f32], shape: &Shape) -> Result<Self> {
+    fn new(layer: &Op<'_>, values: &'a [f32], shape: &Shape) -> Result<Self> {
+        let Filters { channels: expected, kernel, .. } = *layer.filters;
         let (_, height, width, channels) = shape.dims4()?;
-        if channels != layer.channels {
-            bail!("a convolution of {} channels was given {shape:?}", layer.channels);
+        if channels != expected {
+            bail!("a convolution of {expected} channels was given {shape:?}");
         }
         let Conv2dOptions { stride, padding: (before, after), upsample } = layer.options;
         let scale = if upsample { 2 } else { 1 };
         let size =
             |len: usize, kernel: usize| (len * scale + before + after).checked_sub(kernel).map(|n| n / stride + 1);
-        let (Some(out_height), Some(out_width)) = (size(height, layer.kernel.0), size(width, layer.kernel.1)) else {
-            bail!("a convolution with a kernel of {:?} was given {shape:?}", layer.kernel)
+        let (Some(out_height), Some(out_width)) = (size(height, kernel.0), size(width, kernel.1)) else {
+            bail!("a convolution with a kernel of {kernel:?} was given {shape:?}")
         };
         let zeros = vec![0.0; channels];
         Ok(Self {
@@ -146,7 +175,7 @@ impl<'a> Map<'a> {
             channels,
             out_height,
             out_width,
-            kernel: layer.kernel,
+            kernel,
             options: layer.options,
             zeros,
         })
@@ -231,7 +260,12 @@ impl Rows for Patches {
     }
 }
 
-struct Op<'a>(&'a Conv2d, Addend);
+struct Op<'a> {
+    filters: &'a Filters,
+    options: Conv2dOptions,
+    activation: Activation,
+    addend: Addend,
+}
 
 /// What the second operand is.
 #[derive(Clone, Copy, Debug)]
@@ -242,13 +276,13 @@ enum Addend {
 
 impl Op<'_> {
     fn run(&self, x: &[f32], shape: &Shape, addend: Option<&[f32]>) -> Result<(CpuStorage, Shape)> {
-        let Filters { packed, bias } = &*self.0.filters;
-        let map = Map::new(self.0, x, shape)?;
+        let Filters { packed, bias, .. } = self.filters;
+        let map = Map::new(self, x, shape)?;
         let batch = shape.dims()[0];
         let dims = (batch, map.out_height, map.out_width, packed.columns);
         let rows = batch * map.out_height * map.out_width;
         let image = map.out_height * map.out_width * packed.columns;
-        let (residual, per_channel) = match self.1 {
+        let (residual, per_channel) = match self.addend {
             Addend::Residual => (addend, None),
             Addend::PerChannel => (None, addend),
         };
@@ -262,7 +296,7 @@ impl Op<'_> {
             bias: bias.as_deref(),
             per_image: per_channel.map(|values| PerImage { values, image }),
             residual,
-            activation: self.0.activation,
+            activation: self.activation,
         };
         let fill = |out| match self.method(&map) {
             Method::Gathered => multiply(&Patches(map.gather(rows), packed.depth), packed, rows, epilogue, out),
@@ -275,12 +309,12 @@ impl Op<'_> {
 
     /// Depends on the layer and the size of the map, never on the batch: the methods round differently.
     fn method(&self, map: &Map<'_>) -> Method {
-        let layer = self.0;
+        let Filters { packed, channels, kernel, .. } = self.filters;
         let size = (map.out_height, map.out_width);
-        let pays_off = || winograd::pays_off(layer.channels, layer.filters.packed.columns, size);
-        if layer.channels < GATHER_BELOW && layer.kernel != (1, 1) {
+        let pays_off = || winograd::pays_off(*channels, packed.columns, size);
+        if *channels < GATHER_BELOW && *kernel != (1, 1) {
             Method::Gathered
-        } else if layer.kernel == (3, 3) && layer.options.stride == 1 && pays_off() {
+        } else if *kernel == (3, 3) && self.options.stride == 1 && pays_off() {
             Method::Winograd
         } else {
             Method::Direct

@@ -13,6 +13,9 @@ mod allocator;
 mod attention;
 mod calibrate;
 mod conv2d;
+#[cfg(feature = "cuda")]
+mod cuda;
+mod device;
 mod gemm;
 mod linear;
 mod math;
@@ -25,11 +28,12 @@ mod tensor;
 mod tile;
 mod winograd;
 
-pub use activation::{Activation, activate, add_per_channel, geglu};
+pub use activation::{Activation, activate, add_per_channel, concatenate, geglu};
 pub use allocator::{BufferAllocator, Statistics as BufferStatistics};
 pub use attention::{Mask, Options as AttentionOptions, attention, attention_with_isa};
 pub use calibrate::{memory_bandwidth, peak_flops};
 pub use conv2d::{Conv2d, Conv2dOptions};
+pub use device::{CudaDeviceInfo, DeviceFault, OpenError, cuda_devices, device_fault, open_cuda};
 pub use linear::Linear;
 pub use norm::{group_norm, layer_norm};
 pub use pool::{install, threads};

@@ -10,21 +10,41 @@ use crate::packed::PackedWeights;
 use crate::simd::Isa;
 use crate::tensor::{filled, floats, output, weights};
 
-/// `activation(x · Wᵀ + b)` over the last dimension. The weights are packed for this machine when the layer is made.
+/// `activation(x · Wᵀ + b)` over the last dimension. The weights are packed for this machine when the layer is made; those on a CUDA
+/// device stay there, and so must what the layer is given.
 #[derive(Clone, Debug)]
 pub struct Linear {
-    packed: Arc<PackedWeights>,
-    bias: Option<Arc<[f32]>>,
+    place: Place,
     activation: Activation,
 }
 
+/// Where the weights are.
+#[derive(Clone, Debug)]
+enum Place {
+    Host(Arc<Packed>),
+    #[cfg(feature = "cuda")]
+    Cuda(Arc<crate::cuda::layers::Layer>),
+}
+
+#[derive(Debug)]
+struct Packed {
+    weights: PackedWeights,
+    bias: Option<Vec<f32>>,
+}
+
 impl Linear {
-    /// `weight` is `(out, in)` as torch stores it, `bias` is `(out)`. float16 and bfloat16 weights are kept as such.
+    /// `weight` is `(out, in)` as torch stores it, `bias` is `(out)`. float16 and bfloat16 weights are kept as such; on a CUDA device they
+    /// are of the type of what the layer is given.
     ///
     /// # Errors
     ///
     /// Where the shapes do not fit.
     pub fn new(weight: &Tensor, bias: Option<&Tensor>) -> Result<Self> {
+        #[cfg(feature = "cuda")]
+        if weight.device().is_cuda() {
+            let layer = crate::cuda::layers::Layer::linear(weight, bias)?;
+            return Ok(Self { place: Place::Cuda(Arc::new(layer)), activation: Activation::Identity });
+        }
         Self::with_isa(weight, bias, Isa::best())
     }
 
@@ -35,8 +55,8 @@ impl Linear {
         if bias.as_ref().is_some_and(|b| b.len() != n) {
             bail!("a linear layer of {n} outputs has a bias of another size");
         }
-        let packed = PackedWeights::new(isa, weight, (1, k, n), |_, row, column| column * k + row)?;
-        Ok(Self { packed: Arc::new(packed), bias: bias.map(Arc::from), activation: Activation::Identity })
+        let weights = PackedWeights::new(isa, weight, (1, k, n), |_, row, column| column * k + row)?;
+        Ok(Self { place: Place::Host(Arc::new(Packed { weights, bias })), activation: Activation::Identity })
     }
 
     /// The same layer followed by `activation`, at no further cost.
@@ -47,17 +67,31 @@ impl Linear {
 
     /// `(.., in)` to `(.., out)`.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        x.contiguous()?.apply_op1_no_bwd(&Op(self))
+        match &self.place {
+            Place::Host(packed) => x.contiguous()?.apply_op1_no_bwd(&Op(packed, self.activation)),
+            #[cfg(feature = "cuda")]
+            Place::Cuda(layer) => layer.forward_linear(x, None, self.activation),
+        }
     }
 
     /// `activation(x · Wᵀ + b + residual)`; `residual` is of the answer's shape.
     pub fn forward_add(&self, x: &Tensor, residual: &Tensor) -> Result<Tensor> {
-        x.contiguous()?.apply_op2_no_bwd(&residual.contiguous()?, &Op(self))
+        match &self.place {
+            Place::Host(packed) => {
+                x.contiguous()?.apply_op2_no_bwd(&residual.contiguous()?, &Op(packed, self.activation))
+            }
+            #[cfg(feature = "cuda")]
+            Place::Cuda(layer) => layer.forward_linear(x, Some(residual), self.activation),
+        }
     }
 
     /// The size of the last dimension of the answer.
     pub fn out_features(&self) -> usize {
-        self.packed.columns
+        match &self.place {
+            Place::Host(packed) => packed.weights.columns,
+            #[cfg(feature = "cuda")]
+            Place::Cuda(layer) => layer.outputs(),
+        }
     }
 }
 
@@ -74,11 +108,11 @@ impl Rows for Dense<'_> {
     }
 }
 
-struct Op<'a>(&'a Linear);
+struct Op<'a>(&'a Packed, Activation);
 
 impl Op<'_> {
     fn run(&self, x: &[f32], shape: &Shape, residual: Option<&[f32]>) -> Result<(CpuStorage, Shape)> {
-        let packed = &self.0.packed;
+        let Packed { weights: packed, bias } = self.0;
         let mut dims = shape.dims().to_vec();
         let Some(last) = dims.last_mut().filter(|last| **last == packed.depth) else {
             bail!("a linear layer of {} inputs was given {shape:?}", packed.depth)
@@ -90,10 +124,10 @@ impl Op<'_> {
         }
         let epilogue = Epilogue {
             columns: packed.columns,
-            bias: self.0.bias.as_deref(),
+            bias: bias.as_deref(),
             per_image: None,
             residual,
-            activation: self.0.activation,
+            activation: self.1,
         };
         // SAFETY: `multiply` writes every row and column.
         let out = unsafe {

@@ -26,11 +26,19 @@ pub fn group_norm(
     eps: f64,
     activation: Activation,
 ) -> Result<Tensor> {
+    #[cfg(feature = "cuda")]
+    if x.device().is_cuda() {
+        return crate::cuda::operations::group_norm(x, groups, weight, bias, eps, activation);
+    }
     x.contiguous()?.apply_op3_no_bwd(&weight.contiguous()?, &bias.contiguous()?, &GroupNorm { groups, eps, activation })
 }
 
 /// Normalisation over the last dimension; `weight` and `bias` are of its size.
 pub fn layer_norm(x: &Tensor, weight: &Tensor, bias: &Tensor, eps: f64) -> Result<Tensor> {
+    #[cfg(feature = "cuda")]
+    if x.device().is_cuda() {
+        return crate::cuda::operations::layer_norm(x, weight, bias, eps);
+    }
     x.contiguous()?.apply_op3_no_bwd(&weight.contiguous()?, &bias.contiguous()?, &LayerNorm { eps })
 }
 

@@ -7,9 +7,10 @@ mod encoder;
 mod operations;
 mod tiling;
 
-use candle_core::{D, Result, Tensor};
+use candle_core::{D, DType, Device, Result, Tensor};
 
 use crate::error::LoadError;
+use crate::placement::Placement;
 use crate::weights::Weights;
 use decoder::Decoder;
 use encoder::Encoder;
@@ -17,13 +18,15 @@ use tiling::Tiling;
 
 pub use config::AutoencoderKLConfig;
 
-/// The autoencoder of Stable Diffusion. Pictures are `(n, h, w, channels)` in -1..=1, latents `(n, h, w, latent channels)`, not
+/// The autoencoder of Stable Diffusion. It takes tensors of any device; pictures come out where it computes, latents as float32 on the
+/// processor. Pictures are `(n, h, w, channels)` in -1..=1, latents `(n, h, w, latent channels)`, not
 /// yet multiplied by the scaling factor.
 #[derive(Debug)]
 pub struct AutoencoderKL {
     encoder: Encoder,
     decoder: Decoder,
     config: AutoencoderKLConfig,
+    placement: Placement,
 }
 
 /// A normal distribution with independent elements, which a picture is encoded to.
@@ -48,7 +51,12 @@ impl AutoencoderKL {
     /// If a tensor is missing or has another shape than the configuration says; the message has its name.
     pub fn new(weights: &Weights, config: &AutoencoderKLConfig) -> std::result::Result<Self, LoadError> {
         let (encoder, decoder) = (Encoder::new(weights, config)?, Decoder::new(weights, config)?);
-        Ok(Self { encoder, decoder, config: config.clone() })
+        Ok(Self { encoder, decoder, config: config.clone(), placement: weights.placement().clone() })
+    }
+
+    /// Where it computes.
+    pub(crate) fn placement(&self) -> &Placement {
+        &self.placement
     }
 
     /// What the autoencoder was made from.
@@ -58,7 +66,7 @@ impl AutoencoderKL {
 
     /// The distribution of a picture's latents.
     pub fn encode(&self, x: &Tensor) -> Result<DiagonalGaussian> {
-        self.distribution(&self.encoder.forward(x)?)
+        self.distribution(&self.encoder.forward(&self.placement.place(x)?)?)
     }
 
     /// [`Self::encode`] of one picture in tiles of the size that the autoencoder was trained for, so that memory does not grow
@@ -68,12 +76,13 @@ impl AutoencoderKL {
         if !larger(x, sample)? {
             return self.encode(x);
         }
-        self.distribution(&Tiling::new(sample, latent).run(x, |tile| self.encoder.forward(tile))?)
+        let x = self.placement.place(x)?;
+        self.distribution(&Tiling::new(sample, latent).run(&x, |tile| self.encoder.forward(tile))?)
     }
 
     /// The pictures of latents.
     pub fn decode(&self, z: &Tensor) -> Result<Tensor> {
-        self.decoder.forward(z)
+        self.decoder.forward(&self.placement.place(z)?)
     }
 
     /// [`Self::decode`] of one picture's latents in tiles, as [`Self::encode_tiled`].
@@ -82,7 +91,7 @@ impl AutoencoderKL {
         if !larger(z, latent)? {
             return self.decode(z);
         }
-        Tiling::new(latent, sample).run(z, |tile| self.decoder.forward(tile))
+        Tiling::new(latent, sample).run(&self.placement.place(z)?, |tile| self.decoder.forward(tile))
     }
 
     /// Of tiles of latents and of pictures.
@@ -92,6 +101,7 @@ impl AutoencoderKL {
 
     fn distribution(&self, parameters: &Tensor) -> Result<DiagonalGaussian> {
         let c = self.config.latent_channels;
+        let parameters = parameters.to_dtype(DType::F32)?.to_device(&Device::Cpu)?;
         let part = |at| parameters.narrow(D::Minus1, at, c)?.contiguous();
         Ok(DiagonalGaussian { mean: part(0)?, logvar: part(c)?.clamp(-30f32, 20f32)? })
     }

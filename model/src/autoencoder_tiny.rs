@@ -4,11 +4,12 @@
 mod config;
 mod operations;
 
-use candle_core::{Result, Tensor};
+use candle_core::{DType, Device, Result, Tensor};
 use x0_kernels::{Activation, Conv2d, Conv2dOptions, activate};
 
 use crate::error::LoadError;
 use crate::nn::{conv2d, conv2d_without_bias};
+use crate::placement::Placement;
 use crate::weights::Weights;
 
 pub use config::AutoencoderTinyConfig;
@@ -18,13 +19,14 @@ type Loaded<T> = std::result::Result<T, LoadError>;
 /// What its decoder takes is softly limited to this range first.
 const LATENT_LIMIT: f64 = 3.0;
 
-/// The autoencoder. Pictures are `(n, h, w, channels)` in -1..=1; latents `(n, h, w, latent channels)` are what the UNet works
+/// The autoencoder. It takes tensors of any device; pictures come out where it computes, latents as float32 on the processor. Pictures are `(n, h, w, channels)` in -1..=1; latents `(n, h, w, latent channels)` are what the UNet works
 /// on, multiplied by the scaling factor (which is 1 for TAESD).
 #[derive(Debug)]
 pub struct AutoencoderTiny {
     encoder: Vec<Layer>,
     decoder: Vec<Layer>,
     config: AutoencoderTinyConfig,
+    placement: Placement,
 }
 
 #[derive(Debug)]
@@ -47,7 +49,12 @@ impl AutoencoderTiny {
     pub fn new(weights: &Weights, config: &AutoencoderTinyConfig) -> Loaded<Self> {
         let encoder = encoder(&weights.at("encoder.layers"), config)?;
         let decoder = decoder(&weights.at("decoder.layers"), config)?;
-        Ok(Self { encoder, decoder, config: config.clone() })
+        Ok(Self { encoder, decoder, config: config.clone(), placement: weights.placement().clone() })
+    }
+
+    /// Where it computes.
+    pub(crate) fn placement(&self) -> &Placement {
+        &self.placement
     }
 
     /// What the autoencoder was made from.
@@ -57,12 +64,13 @@ impl AutoencoderTiny {
 
     /// The latents of pictures.
     pub fn encode(&self, x: &Tensor) -> Result<Tensor> {
-        run(&self.encoder, ((x + 1.0)? / 2.0)?)
+        let latents = run(&self.encoder, self.placement.place(&((x + 1.0)? / 2.0)?)?)?;
+        latents.to_dtype(DType::F32)?.to_device(&Device::Cpu)
     }
 
     /// The pictures of latents.
     pub fn decode(&self, z: &Tensor) -> Result<Tensor> {
-        let limited = (activate(&(z / LATENT_LIMIT)?, Activation::Tanh)? * LATENT_LIMIT)?;
+        let limited = (activate(&self.placement.place(&(z / LATENT_LIMIT)?)?, Activation::Tanh)? * LATENT_LIMIT)?;
         (run(&self.decoder, limited)? * 2.0)? - 1.0
     }
 }

@@ -4,11 +4,12 @@ mod config;
 mod layer;
 mod operations;
 
-use candle_core::{DType, Device, Result, Tensor};
+use candle_core::{DType, Result, Tensor};
 use x0_kernels::Linear;
 
 use crate::error::LoadError;
 use crate::nn::LayerNorm;
+use crate::placement::Placement;
 use crate::tokenizer::Tokens;
 use crate::weights::Weights;
 use config::Pooling;
@@ -27,6 +28,7 @@ pub struct ClipTextModel {
     final_layer_norm: LayerNorm,
     text_projection: Option<Linear>,
     config: ClipTextConfig,
+    placement: Placement,
 }
 
 /// What the encoder makes of some texts.
@@ -57,7 +59,13 @@ impl ClipTextModel {
             final_layer_norm: LayerNorm::new(&text_model.at("final_layer_norm"), hidden, config.layer_norm_eps)?,
             text_projection: text_projection(weights, config)?,
             config: config.clone(),
+            placement: weights.placement().clone(),
         })
+    }
+
+    /// Where it computes.
+    pub(crate) fn placement(&self) -> &Placement {
+        &self.placement
     }
 
     /// What the encoder was made from.
@@ -107,9 +115,9 @@ impl ClipTextModel {
             candle_core::bail!("texts of different lengths cannot be encoded together");
         }
         let ids: Vec<u32> = texts.iter().flat_map(|text| text.ids.iter().copied()).collect();
-        let tokens = self.token_embedding.index_select(&Tensor::new(ids, &Device::Cpu)?, 0)?;
+        let tokens = self.token_embedding.index_select(&Tensor::new(ids, self.token_embedding.device())?, 0)?;
         let tokens = tokens.reshape((texts.len(), length, self.config.hidden_size))?.to_dtype(DType::F32)?;
-        tokens.broadcast_add(&self.position_embedding.narrow(0, 0, length)?)
+        self.placement.place(&tokens.broadcast_add(&self.position_embedding.narrow(0, 0, length)?)?)
     }
 
     fn pool(&self, last_hidden_state: &Tensor, texts: &[&Tokens]) -> Result<Tensor> {

@@ -24,6 +24,14 @@ pub enum StepError {
     /// A picture was asked for before its last model call.
     #[error("only {done} of {calls} model calls are done")]
     Unfinished { done: u32, calls: u32 },
+    /// The device has no memory for it. A slot that was to be stepped was not: it is as it was before, and may be stepped again with
+    /// fewer others.
+    #[error("there is not enough memory on the device")]
+    OutOfMemory,
+    /// The device, or this process' access to it, broke down, and with it all that it held: no later call can succeed, and only another
+    /// process can use the device again. The message is the driver's.
+    #[error("the device is lost: {0}")]
+    DeviceLost(String),
     #[error(transparent)]
     Sampler(#[from] crate::sampler::SamplerError),
     #[error(transparent)]

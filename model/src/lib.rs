@@ -16,6 +16,7 @@ mod noise;
 mod operations;
 mod picture;
 mod pixel;
+mod placement;
 mod request;
 mod shape;
 mod single_file;
@@ -42,9 +43,10 @@ pub use info::{Defaults, ModelInfo, ModelKind, SizeRule};
 pub use library::Library;
 pub use model::{Model, PreviewDecoder, Slot, StepReport};
 pub use picture::{Channels, Picture};
+pub use placement::{Placement, Precision};
 pub use prompt::{Prompt, PromptSyntax};
 pub use request::{
     Conditioning, Cost, Highres, InitImage, MaskFill, Request, RequestError, SecondPass, Upscaler, Variation,
 };
 pub use shape::Shape;
-pub use x0_kernels::BufferAllocator;
+pub use x0_kernels::{BufferAllocator, CudaDeviceInfo, OpenError, cuda_devices};

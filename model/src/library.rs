@@ -15,6 +15,7 @@ use crate::error::LoadError;
 use crate::folder::Folder;
 use crate::info::ModelInfo;
 use crate::model::{Model, PreviewDecoder};
+use crate::placement::Placement;
 use crate::request::{Cost, Request, RequestError};
 use crate::shape::Shape;
 use crate::stage::{Network, Stage};
@@ -30,6 +31,7 @@ pub struct Library {
     problems: Vec<(String, String)>,
     /// In bytes.
     memory_limit: Option<u64>,
+    placement: Placement,
 }
 
 #[derive(Debug)]
@@ -56,7 +58,7 @@ impl Library {
     /// # Errors
     /// As [`Self::open`].
     pub fn open_within(models: Option<&Path>, memory_limit: Option<u64>) -> Result<Self, LoadError> {
-        let mut library = Self { entries: Vec::new(), problems: Vec::new(), memory_limit };
+        let mut library = Self { entries: Vec::new(), problems: Vec::new(), memory_limit, placement: Placement::cpu() };
         for (name, files) in embedded::MODELS {
             library.add(name, |limit| Blueprint::read(name, &Folder::embedded(files), true, limit));
         }
@@ -76,7 +78,7 @@ impl Library {
     pub fn of_shape(shape: Shape) -> Result<Self, LoadError> {
         let blueprint = Blueprint::of_shape(shape, None)?;
         let entry = Entry { blueprint, model: RwLock::default(), loading: Mutex::default() };
-        Ok(Self { entries: vec![entry], problems: Vec::new(), memory_limit: None })
+        Ok(Self { entries: vec![entry], problems: Vec::new(), memory_limit: None, placement: Placement::cpu() })
     }
 
     fn add(&mut self, name: &str, read: impl FnOnce(Option<u64>) -> Result<Blueprint, LoadError>) {
@@ -90,6 +92,17 @@ impl Library {
             }
             Err(error) => self.problems.push((name.to_owned(), error.to_string())),
         }
+    }
+
+    /// The same models, whose weights are loaded to `placement`; without it that is the processor.
+    #[must_use]
+    pub fn placed(self, placement: Placement) -> Self {
+        Self { placement, ..self }
+    }
+
+    /// Where models are loaded to.
+    pub fn placement(&self) -> &Placement {
+        &self.placement
     }
 
     /// Name of each model that was left out, and why.
@@ -144,7 +157,7 @@ impl Library {
             return Ok(model);
         }
         let start = Instant::now();
-        let model = Arc::new(Model::load(&entry.blueprint)?);
+        let model = Arc::new(Model::load(&entry.blueprint, &self.placement)?);
         *loading = Some(start.elapsed());
         entry.put(Some(Arc::clone(&model)));
         Ok(model)
@@ -171,7 +184,7 @@ impl Library {
     /// If there is no such model or network, or its weights cannot be read.
     pub fn network(&self, name: &str, stage: Stage) -> Result<Network, LoadError> {
         let unknown = || LoadError::Format { path: name.to_owned(), message: format!("has no {}", stage.name()) };
-        let network = self.entry(name).map(|entry| entry.blueprint.network(stage)).transpose()?;
+        let network = self.entry(name).map(|entry| entry.blueprint.network(stage, &self.placement)).transpose()?;
         network.flatten().ok_or_else(unknown)
     }
 

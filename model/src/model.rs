@@ -6,6 +6,7 @@ use crate::error::{LoadError, StepError};
 use crate::info::ModelInfo;
 use crate::library::Blueprint;
 use crate::picture::Picture;
+use crate::placement::Placement;
 use crate::pixel::{PixelPipeline, PixelSlot};
 use crate::request::Request;
 use crate::sampler::SamplerState;
@@ -60,11 +61,11 @@ pub enum PreviewDecoder {
 }
 
 impl Model {
-    pub(crate) fn load(blueprint: &Blueprint) -> Result<Self, LoadError> {
+    pub(crate) fn load(blueprint: &Blueprint, placement: &Placement) -> Result<Self, LoadError> {
         let pipeline = match blueprint {
-            Blueprint::Pixel(blueprint) => Pipeline::Pixel(Box::new(PixelPipeline::load(blueprint)?)),
+            Blueprint::Pixel(blueprint) => Pipeline::Pixel(Box::new(PixelPipeline::load(blueprint, placement)?)),
             Blueprint::StableDiffusion(blueprint) => {
-                Pipeline::StableDiffusion(Box::new(StableDiffusionPipeline::load(Arc::clone(blueprint))?))
+                Pipeline::StableDiffusion(Box::new(StableDiffusionPipeline::load(Arc::clone(blueprint), placement)?))
             }
         };
         Ok(Self { pipeline })

@@ -10,6 +10,7 @@ use crate::error::{LoadError, StepError};
 use crate::layout::push_channel_last;
 use crate::model::StepReport;
 use crate::picture::Picture;
+use crate::placement::Placement;
 use crate::request::Request;
 use crate::unet_2d::UNet2DModel;
 use batch::Batch;
@@ -43,8 +44,8 @@ pub(crate) struct PixelPipeline {
 }
 
 impl PixelPipeline {
-    pub(crate) fn load(blueprint: &Arc<PixelBlueprint>) -> Result<Self, LoadError> {
-        let weights = blueprint.unet_folder().weights(blueprint::WEIGHTS)?;
+    pub(crate) fn load(blueprint: &Arc<PixelBlueprint>, placement: &Placement) -> Result<Self, LoadError> {
+        let weights = blueprint.unet_folder().weights(blueprint::WEIGHTS)?.placed(placement);
         let unet = UNet2DModel::new(&weights, &blueprint.unet)?;
         Ok(Self { blueprint: Arc::clone(blueprint), unet })
     }

@@ -26,6 +26,7 @@ use crate::guidance::Guidance;
 use crate::model::{PreviewDecoder, StepReport};
 use crate::noise::Seeds;
 use crate::picture::Picture;
+use crate::placement::Placement;
 use crate::request::Request;
 use batch::Batch;
 use components::Networks;
@@ -48,8 +49,8 @@ pub(crate) struct StableDiffusionPipeline {
 }
 
 impl StableDiffusionPipeline {
-    pub(crate) fn load(blueprint: Arc<StableDiffusionBlueprint>) -> Result<Self, LoadError> {
-        let networks = blueprint.load()?;
+    pub(crate) fn load(blueprint: Arc<StableDiffusionBlueprint>, placement: &Placement) -> Result<Self, LoadError> {
+        let networks = blueprint.load(placement)?;
         let previews = Previews::new(&blueprint);
         Ok(Self { blueprint, networks, conditions: ConditionCache::default(), previews })
     }

@@ -7,6 +7,7 @@ mod tensors;
 use crate::autoencoder_kl::AutoencoderKL;
 use crate::autoencoder_tiny::AutoencoderTiny;
 use crate::clip::ClipTextModel;
+use crate::placement::Placement;
 use crate::unet_2d::UNet2DModel;
 use crate::unet_2d_condition::UNet2DConditionModel;
 
@@ -70,6 +71,18 @@ pub(crate) enum NetworkKind {
 }
 
 impl Network {
+    /// Where it computes.
+    fn placement(&self) -> &Placement {
+        match &self.kind {
+            NetworkKind::Text(network) => network.placement(),
+            NetworkKind::UNet2D(network) => network.placement(),
+            NetworkKind::UNet2DCondition(network) => network.placement(),
+            // They place what they are given themselves.
+            NetworkKind::Kl(network) => network.placement(),
+            NetworkKind::Tiny(network) => network.placement(),
+        }
+    }
+
     pub(crate) fn new(stage: Stage, kind: NetworkKind, usual: Usual) -> Self {
         Self { stage, kind, usual }
     }

@@ -5,11 +5,12 @@ mod config;
 mod embedding;
 mod operations;
 
-use candle_core::{D, Result, Tensor};
-use x0_kernels::{Activation, Conv2d, Conv2dOptions, activate};
+use candle_core::{Result, Tensor};
+use x0_kernels::{Activation, Conv2d, Conv2dOptions, activate, concatenate};
 
 use crate::error::LoadError;
 use crate::nn::{GroupNorm, conv2d};
+use crate::placement::Placement;
 use crate::weights::Weights;
 use blocks::{DownBlock, MidBlock, UpBlock};
 use embedding::Embedding;
@@ -28,6 +29,7 @@ pub struct UNet2DModel {
     conv_norm_out: GroupNorm,
     conv_out: Conv2d,
     config: UNet2DConfig,
+    placement: Placement,
 }
 
 /// The condition of each row.
@@ -78,7 +80,13 @@ impl UNet2DModel {
             )?,
             conv_out: conv2d(&weights.at("conv_out"), channels[0], config.out_channels, 3, padded)?,
             config: config.clone(),
+            placement: weights.placement().clone(),
         })
+    }
+
+    /// Where it computes.
+    pub(crate) fn placement(&self) -> &Placement {
+        &self.placement
     }
 
     /// What the network was made from.
@@ -124,7 +132,7 @@ impl UNet2DModel {
             TimeEmbeddingType::Positional | TimeEmbeddingType::Learned => Ok(x),
             // The timesteps of these models are noise levels, and the network predicts in units of them.
             TimeEmbeddingType::Fourier => {
-                x.broadcast_div(&Tensor::new(timesteps, x.device())?.reshape((rows, 1, 1, 1))?)
+                x.broadcast_div(&Tensor::new(timesteps, x.device())?.to_dtype(x.dtype())?.reshape((rows, 1, 1, 1))?)
             }
         }
     }
@@ -132,5 +140,5 @@ impl UNet2DModel {
 
 /// Joins two maps along their channels.
 fn concat(x: &Tensor, skip: &Tensor) -> Result<Tensor> {
-    Tensor::cat(&[x, skip], D::Minus1)
+    concatenate(x, skip)
 }

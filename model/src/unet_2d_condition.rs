@@ -14,6 +14,7 @@ use x0_kernels::{Conv2d, Conv2dOptions, Linear, activate};
 
 use crate::error::LoadError;
 use crate::nn::{GroupNorm, conv2d, linear};
+use crate::placement::Placement;
 use crate::weights::Weights;
 use blocks::{Builder, DownBlock, MidBlock, UpBlock};
 use condition::Rows;
@@ -35,6 +36,7 @@ pub struct UNet2DConditionModel {
     conv_norm_out: GroupNorm,
     conv_out: Conv2d,
     config: UNet2DConditionConfig,
+    placement: Placement,
 }
 
 impl UNet2DConditionModel {
@@ -71,7 +73,13 @@ impl UNet2DConditionModel {
             )?,
             conv_out: conv("conv_out", channels, config.out_channels, config.conv_out_kernel)?,
             config: config.clone(),
+            placement: weights.placement().clone(),
         })
+    }
+
+    /// Where it computes.
+    pub(crate) fn placement(&self) -> &Placement {
+        &self.placement
     }
 
     /// What the network was made from.

@@ -20,6 +20,7 @@ use candle_core::{DType, Device, Shape, Tensor};
 use half::{bf16, f16};
 
 use crate::error::LoadError;
+use crate::placement::Placement;
 
 pub use files::find;
 pub(crate) use part::TensorPart;
@@ -35,6 +36,7 @@ const CHUNK: usize = 1 << 18;
 pub struct Weights {
     store: Arc<Store>,
     prefix: String,
+    placement: Placement,
 }
 
 #[derive(Debug)]
@@ -123,19 +125,30 @@ impl Weights {
             }
         }
         let store = Store { files: Arc::new(files), tensors, absent: Absent::Refused };
-        Ok(Self { store: Arc::new(store), prefix: String::new() })
+        Ok(Self { store: Arc::new(store), prefix: String::new(), placement: Placement::cpu() })
     }
 
     /// Weights of no file: whichever tensor is asked for is random numbers, always the same ones for a name. Small enough that what
     /// networks compute with them stays in range.
     pub(crate) fn random() -> Self {
         let store = Store { files: Arc::default(), tensors: BTreeMap::new(), absent: Absent::MadeUp };
-        Self { store: Arc::new(store), prefix: String::new() }
+        Self { store: Arc::new(store), prefix: String::new(), placement: Placement::cpu() }
+    }
+
+    /// The same tensors, to be read to `placement`.
+    #[must_use]
+    pub fn placed(self, placement: &Placement) -> Self {
+        Self { placement: placement.clone(), ..self }
+    }
+
+    /// Where tensors are read to, and so where the network computes.
+    pub fn placement(&self) -> &Placement {
+        &self.placement
     }
 
     /// The tensors below `name`: those that begin with this view's prefix, `name` and a dot.
     pub fn at(&self, name: impl Display) -> Self {
-        Self { store: Arc::clone(&self.store), prefix: format!("{}{name}.", self.prefix) }
+        Self { prefix: format!("{}{name}.", self.prefix), ..self.clone() }
     }
 
     /// Whether there is a tensor `name` in this view.
@@ -148,21 +161,23 @@ impl Weights {
         self.stored(name).map(|stored| stored.entry.shape.clone())
     }
 
-    /// Reads the tensor `name` of this view as float32, converted from float16, bfloat16, float32 or float64.
+    /// Reads the tensor `name` of this view as float32, converted from float16, bfloat16, float32 or float64, to where the
+    /// network computes.
     ///
     /// # Errors
     /// If it is missing, has another shape than `shape` or another type, or cannot be read; the message has its full name.
     pub fn get(&self, name: &str, shape: impl Into<Shape>) -> Result<Tensor, LoadError> {
-        self.read(name, shape.into(), Kept::Widened)
+        Ok(self.placement.place_float32(&self.read(name, shape.into(), Kept::Widened)?)?)
     }
 
-    /// Reads the tensor `name` of this view like [`Self::get`], but leaves float16 and bfloat16 as they are: for weights that the
-    /// kernels widen as they use them.
+    /// Reads the tensor `name` of this view like [`Self::get`], but leaves float16 and bfloat16 as they are, for weights that the
+    /// kernels widen as they use them; on a CUDA device it becomes of the type that the network computes with.
     ///
     /// # Errors
     /// As [`Self::get`].
     pub fn get_stored(&self, name: &str, shape: impl Into<Shape>) -> Result<Tensor, LoadError> {
-        self.read(name, shape.into(), Kept::Stored)
+        let stored = self.read(name, shape.into(), Kept::Stored)?;
+        Ok(if self.placement.is_cuda() { self.placement.place(&stored)? } else { stored })
     }
 
     fn read(&self, name: &str, shape: Shape, kept: Kept) -> Result<Tensor, LoadError> {

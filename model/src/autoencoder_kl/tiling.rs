@@ -2,6 +2,8 @@
 
 use candle_core::{Device, Result, Tensor};
 
+use crate::placement::numbers;
+
 /// Which share of a tile its neighbour covers, too.
 const OVERLAP: f64 = 0.25;
 
@@ -45,7 +47,7 @@ impl Tiling {
                 let tile = network(&tile.contiguous()?)?;
                 let (_, h, w, c) = tile.dims4()?;
                 channels = c;
-                let mut tile = Tile { height: h, width: w, values: tile.flatten_all()?.to_vec1()? };
+                let mut tile = Tile { height: h, width: w, values: numbers(&tile)? };
                 if let Some(above) = above.get(column) {
                     tile.blend_below(above, self.blend, c);
                 }
@@ -58,7 +60,7 @@ impl Tiling {
             columns_out = row.iter().map(|tile| tile.width.min(self.keep)).sum();
             above = row;
         }
-        Tensor::from_vec(joined, (1, rows_out, columns_out, channels), &Device::Cpu)
+        Tensor::from_vec(joined, (1, rows_out, columns_out, channels), &Device::Cpu)?.to_device(x.device())?.to_dtype(x.dtype())
     }
 
     /// Appends the kept part of a row of tiles; says how many rows of pixels that is.

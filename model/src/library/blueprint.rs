@@ -14,6 +14,7 @@ use crate::folder::Folder;
 use crate::info::ModelInfo;
 use crate::model::PreviewDecoder;
 use crate::pixel::PixelBlueprint;
+use crate::placement::Placement;
 use crate::request::{Cost, Request, RequestError};
 use crate::shape::Shape;
 use crate::stable_diffusion::{Source, StableDiffusionBlueprint};
@@ -158,10 +159,10 @@ impl Blueprint {
     }
 
     /// See [`super::Library::network`].
-    pub(crate) fn network(&self, stage: Stage) -> Result<Option<Network>, LoadError> {
+    pub(crate) fn network(&self, stage: Stage, placement: &Placement) -> Result<Option<Network>, LoadError> {
         match self {
-            Self::Pixel(blueprint) => (stage == Stage::Unet).then(|| blueprint.network()).transpose(),
-            Self::StableDiffusion(blueprint) => blueprint.network(stage),
+            Self::Pixel(blueprint) => (stage == Stage::Unet).then(|| blueprint.network(placement)).transpose(),
+            Self::StableDiffusion(blueprint) => blueprint.network(stage, placement),
         }
     }
 }

@@ -1,10 +1,11 @@
 //! Embeddings of timesteps.
 
-use candle_core::{Device, Result, Tensor};
+use candle_core::{Result, Tensor};
 use x0_kernels::{Activation, Linear};
 
 use super::linear;
 use crate::error::LoadError;
+use crate::placement::Placement;
 use crate::weights::Weights;
 
 /// Sinusoids of timesteps, diffusers' `Timesteps` (Ho et al. 2020, after Vaswani et al. 2017): for `i < channels / 2`
@@ -15,17 +16,19 @@ pub struct Timesteps {
     /// Cosines first.
     flip_sin_to_cos: bool,
     frequencies: Vec<f32>,
+    placement: Placement,
 }
 
 impl Timesteps {
-    pub fn new(channels: usize, flip_sin_to_cos: bool, freq_shift: f64) -> Self {
+    pub fn new(placement: &Placement, channels: usize, flip_sin_to_cos: bool, freq_shift: f64) -> Self {
         let half = channels / 2;
         // In float32 with one rounding an operation, as torch computes it: the angles reach 1000, where a rounding is felt.
         let frequency = |i| {
             let exponent = -(10000f64.ln() as f32) * i as f32 / (half as f64 - freq_shift) as f32;
             f64::from(exponent).exp() as f32
         };
-        Self { channels, flip_sin_to_cos, frequencies: (0..half).map(frequency).collect() }
+        let frequencies = (0..half).map(frequency).collect();
+        Self { channels, flip_sin_to_cos, frequencies, placement: placement.clone() }
     }
 
     /// One row for each timestep, which may be fractional: `(timesteps.len(), channels)`.
@@ -41,7 +44,7 @@ impl Timesteps {
             }
             rows.extend((self.channels % 2 == 1).then_some(0.0));
         }
-        Tensor::from_vec(rows, (timesteps.len(), self.channels), &Device::Cpu)
+        self.placement.tensor(rows, (timesteps.len(), self.channels))
     }
 }
 

@@ -1,9 +1,10 @@
 //! The rows of one network call.
 
-use candle_core::{Device, Result, Tensor};
+use candle_core::Result;
 
 use super::Shape;
 use crate::layout::push_channel_last;
+use crate::placement::numbers;
 use crate::sampler::ModelCall;
 use crate::unet_2d::{Classes, UNet2DModel};
 
@@ -37,9 +38,9 @@ impl Batch {
             return Ok(Vec::new());
         }
         x0_kernels::install(|| {
-            let sample = Tensor::from_vec(pixels, (timesteps.len(), height, width, channels), &Device::Cpu)?;
+            let sample = unet.placement().tensor(pixels, (timesteps.len(), height, width, channels))?;
             let classes = if labels.is_empty() { Classes::None } else { Classes::Labels(&labels) };
-            unet.forward(&sample, &timesteps, classes)?.flatten_all()?.to_vec1()
+            numbers(&unet.forward(&sample, &timesteps, classes)?)
         })
     }
 }

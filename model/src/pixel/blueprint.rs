@@ -9,6 +9,7 @@ use crate::info::{ModelInfo, ModelKind, SizeRule};
 use crate::library::defaults::{defaults, read_scheduler};
 use crate::library::description::Description;
 use crate::picture::Channels;
+use crate::placement::Placement;
 use crate::request::{Conditioning, Cost, Request, RequestError};
 use crate::sampler::Sampler;
 use crate::schedule::SchedulerConfig;
@@ -99,8 +100,8 @@ impl PixelBlueprint {
     }
 
     /// Reads the network alone.
-    pub(crate) fn network(&self) -> Result<Network, LoadError> {
-        let weights = self.unet_folder().weights(WEIGHTS)?;
+    pub(crate) fn network(&self, placement: &Placement) -> Result<Network, LoadError> {
+        let weights = self.unet_folder().weights(WEIGHTS)?.placed(placement);
         let network = NetworkKind::UNet2D(Box::new(UNet2DModel::new(&weights, &self.unet)?));
         let usual = Usual { size: (self.shape.width, self.shape.height), scale: 1, tokens: 0 };
         Ok(Network::new(Stage::Unet, network, usual))

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use candle_core::{Device, Result, Tensor};
+use candle_core::Result;
 
 use super::maps::LatentShape;
+use crate::placement::numbers;
 use crate::sampler::ModelCall;
 use crate::unet_2d_condition::{Condition, UNet2DConditionModel};
 
@@ -44,8 +45,8 @@ impl Batch {
         let (rows, channels) = (timesteps.len(), pixels.len() / (timesteps.len() * height * width));
         let conditions: Vec<&Condition> = conditions.iter().map(Arc::as_ref).collect();
         x0_kernels::install(|| {
-            let sample = Tensor::from_vec(pixels, (rows, height, width, channels), &Device::Cpu)?;
-            unet.forward(&sample, &timesteps, &conditions)?.flatten_all()?.to_vec1()
+            let sample = unet.placement().tensor(pixels, (rows, height, width, channels))?;
+            numbers(&unet.forward(&sample, &timesteps, &conditions)?)
         })
     }
 }

@@ -17,6 +17,7 @@ use crate::library::Index;
 use crate::library::defaults::defaults;
 use crate::library::description::Description;
 use crate::model::PreviewDecoder;
+use crate::placement::Placement;
 use crate::prompt::{MAX_WEIGHT, Prompt, PromptSyntax};
 use crate::request::{self, Conditioning, Cost, Highres, InitImage, Request, RequestError};
 use crate::sampler::Sampler;
@@ -123,8 +124,8 @@ impl StableDiffusionBlueprint {
     }
 
     /// Reads the networks.
-    pub(super) fn load(&self) -> Result<Networks, LoadError> {
-        let networks = self.components.load(&self.source.weights(&self.components)?)?;
+    pub(super) fn load(&self, placement: &Placement) -> Result<Networks, LoadError> {
+        let networks = self.components.load(&self.source.weights(&self.components)?.placed(placement))?;
         let needs_projection = matches!(self.components.kind, Kind::StableDiffusionXl { .. });
         if needs_projection && !networks.text_encoders.last().is_some_and(|encoder| encoder.has_projection()) {
             let message = "the second text encoder has no text_projection".into();
@@ -139,9 +140,9 @@ impl StableDiffusionBlueprint {
     }
 
     /// Reads one network alone, if the model has it.
-    pub(crate) fn network(&self, stage: Stage) -> Result<Option<Network>, LoadError> {
+    pub(crate) fn network(&self, stage: Stage, placement: &Placement) -> Result<Option<Network>, LoadError> {
         let size = (self.info.size.default_width as usize, self.info.size.default_height as usize);
-        self.components.network(&self.source.weights(&self.components)?, stage, size)
+        self.components.network(&self.source.weights(&self.components)?.placed(placement), stage, size)
     }
 
     /// Checks a request and says what it costs.

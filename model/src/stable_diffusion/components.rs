@@ -10,6 +10,7 @@ use crate::folder::Folder;
 use crate::generator::Generator;
 use crate::library::Index;
 use crate::library::defaults::read_scheduler;
+use crate::placement::Placement;
 use crate::schedule::SchedulerConfig;
 use crate::stage::{Network, NetworkKind, Stage, Usual};
 use crate::tokenizer::Tokenizer;
@@ -244,6 +245,17 @@ impl Autoencoder {
 }
 
 impl ComponentWeights {
+    /// The same, to be read to `placement`.
+    pub(super) fn placed(self, placement: &Placement) -> Self {
+        let placed = |weights: Weights| weights.placed(placement);
+        Self {
+            unet: placed(self.unet),
+            vae: placed(self.vae),
+            text_encoders: self.text_encoders.into_iter().map(placed).collect(),
+            tiny: self.tiny.map(placed),
+        }
+    }
+
     /// Bytes of all tensors together, once they are read.
     pub(super) fn loaded_bytes(&self) -> u64 {
         let all = [&self.unet, &self.vae].into_iter().chain(&self.text_encoders).chain(&self.tiny);

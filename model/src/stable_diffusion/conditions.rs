@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use candle_core::{Device, Result, Tensor};
+use candle_core::{Result, Tensor};
 
 use super::chunks::TokenizedText;
 use super::components::{Kind, Networks};
@@ -172,7 +172,10 @@ fn prepare(networks: &Networks, kind: Kind, spec: &ConditionSpec, text: &Embeddi
     };
     let text_time = text.pooled.as_ref().map(|text_embeds| TextTime { text_embeds, time_ids });
     let timestep_cond = match networks.unet.config().time_cond_proj_dim() {
-        Some(size) => Some(guidance_scale_embedding(spec.guidance_scale - 1.0, size)?),
+        Some(size) => {
+            let row = guidance_scale_embedding(spec.guidance_scale - 1.0, size);
+            Some(networks.unet.placement().tensor(row, (1, size))?)
+        }
         None => None,
     };
     networks.unet.condition(&ConditionInputs {
@@ -183,13 +186,13 @@ fn prepare(networks: &Networks, kind: Kind, spec: &ConditionSpec, text: &Embeddi
     })
 }
 
-/// The sinusoids of a guidance scale, `(1, size)`: diffusers' `get_guidance_scale_embedding` (Luo et al. 2023, section 4.2).
-fn guidance_scale_embedding(scale: f64, size: usize) -> Result<Tensor> {
+/// The `size` sinusoids of a guidance scale: diffusers' `get_guidance_scale_embedding` (Luo et al. 2023, section 4.2).
+fn guidance_scale_embedding(scale: f64, size: usize) -> Vec<f32> {
     let (half, scale) = (size / 2, scale as f32 * 1000.0);
     let step = 10000f32.ln() / (half as f32 - 1.0);
     let angles: Vec<f32> = (0..half).map(|i| scale * (i as f32 * -step).exp()).collect();
     let mut row: Vec<f32> =
         angles.iter().map(|angle| angle.sin()).chain(angles.iter().map(|angle| angle.cos())).collect();
     row.resize(size, 0.0);
-    Tensor::from_vec(row, (1, size), &Device::Cpu)
+    row
 }

@@ -4,6 +4,7 @@ use candle_core::{Device, Result, Tensor};
 
 use crate::layout::{push_channel_first, push_channel_last};
 use crate::picture::{Channels, Picture};
+use crate::placement::numbers;
 
 /// Of one image's latents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +39,7 @@ impl LatentShape {
 /// The numbers of a map of one image, channel after channel.
 pub(crate) fn channel_first(map: &Tensor) -> Result<Vec<f32>> {
     let (_, _, _, channels) = map.dims4()?;
-    let pixels: Vec<f32> = map.flatten_all()?.to_vec1()?;
+    let pixels = numbers(map)?;
     let mut values = Vec::with_capacity(pixels.len());
     push_channel_first(&pixels, channels, &mut values);
     Ok(values)
@@ -55,5 +56,5 @@ pub(crate) fn picture_map(picture: &Picture) -> Result<Tensor> {
 pub(crate) fn map_picture(map: &Tensor) -> Result<Picture> {
     let (_, height, width, channels) = map.dims4()?;
     let channels = if channels == 1 { Channels::Gray } else { Channels::Rgb };
-    Ok(Picture::from_signed(&map.flatten_all()?.to_vec1::<f32>()?, width as u32, height as u32, channels))
+    Ok(Picture::from_signed(&numbers(map)?, width as u32, height as u32, channels))
 }

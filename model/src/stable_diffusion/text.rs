@@ -3,10 +3,11 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use candle_core::{D, Result, Tensor};
+use candle_core::{D, Device, Result, Tensor};
 
 use super::chunks::{Chunk, WeightedTokens};
 use super::components::{Kind, Networks};
+use crate::placement::numbers;
 
 /// Embeddings that are kept for the next request with the same text. Stable Diffusion XL's take 0.6 MB each.
 const KEPT: usize = 64;
@@ -103,7 +104,7 @@ fn encode(networks: &Networks, kind: Kind, Chunk(texts): &Chunk, clip_skip: usiz
 fn emphasised(states: Tensor, text: &WeightedTokens) -> Result<Tensor> {
     let Some(weights) = &text.weights else { return Ok(states) };
     let (_, _, hidden) = states.dims3()?;
-    let mut values = states.flatten_all()?.to_vec1::<f32>()?;
+    let mut values = numbers(&states)?;
     let mean = |values: &[f32]| values.iter().map(|value| f64::from(*value)).sum::<f64>() / values.len() as f64;
     let before = mean(&values);
     for (state, weight) in values.chunks_exact_mut(hidden).zip(weights) {
@@ -113,5 +114,5 @@ fn emphasised(states: Tensor, text: &WeightedTokens) -> Result<Tensor> {
     if restoration.abs() <= MAX_RESTORATION {
         values.iter_mut().for_each(|value| *value *= restoration as f32);
     }
-    Tensor::from_vec(values, states.dims(), states.device())
+    Tensor::from_vec(values, states.dims(), &Device::Cpu)?.to_dtype(states.dtype())?.to_device(states.device())
 }

@@ -2,13 +2,14 @@
 
 use std::collections::HashMap;
 
-use candle_core::{DType, Result, Tensor};
+use candle_core::{DType, Device, Result, Tensor};
 
 use super::{Network, NetworkKind, Stage, Tensors};
 use crate::autoencoder_kl::AutoencoderKL;
 use crate::autoencoder_tiny::AutoencoderTiny;
 use crate::clip::ClipTextModel;
 use crate::error::StepError;
+use crate::placement::{Placement, numbers};
 use crate::tokenizer::Tokens;
 use crate::unet_2d::{Classes, UNet2DModel};
 use crate::unet_2d_condition::{Condition, ConditionInputs, TextTime, UNet2DConditionModel};
@@ -61,7 +62,7 @@ impl Network {
     }
 
     fn prepare(&self, inputs: &Tensors) -> Result<Call<'_>> {
-        let given = Given { inputs, prefix: self.stage.name() };
+        let given = Given { inputs, prefix: self.stage.name(), placement: self.placement() };
         let (prepared, rows, operations) = match &self.kind {
             NetworkKind::Text(network) => {
                 let ids = given.get("input_ids")?.to_dtype(DType::U32)?.to_vec2::<u32>()?;
@@ -129,7 +130,8 @@ impl Call<'_> {
         let map = match &self.prepared {
             Prepared::Text { network, texts } => {
                 let texts: Vec<&Tokens> = texts.iter().collect();
-                return network.final_layer_norm(&network.forward(&texts, 0, false)?.hidden_state);
+                let states = network.final_layer_norm(&network.forward(&texts, 0, false)?.hidden_state)?;
+                return states.to_dtype(DType::F32)?.to_device(&Device::Cpu);
             }
             Prepared::UNet2D { network, sample, timesteps, classes } => {
                 let classes = classes.as_deref().map_or(Classes::None, Classes::Labels);
@@ -141,7 +143,7 @@ impl Call<'_> {
             Prepared::Kl { network, latents } => network.decode(latents)?,
             Prepared::Tiny { network, latents } => network.decode(latents)?,
         };
-        map.permute((0, 3, 1, 2))?.contiguous()
+        map.to_dtype(DType::F32)?.to_device(&Device::Cpu)?.permute((0, 3, 1, 2))?.contiguous()
     }
 }
 
@@ -149,6 +151,7 @@ impl Call<'_> {
 struct Given<'a> {
     inputs: &'a Tensors,
     prefix: &'static str,
+    placement: &'a Placement,
 }
 
 impl Given<'_> {
@@ -169,7 +172,7 @@ impl Given<'_> {
 
     /// From `(rows, channels, height, width)`.
     fn map(&self, name: &str) -> Result<Tensor> {
-        self.get(name)?.to_dtype(DType::F32)?.permute((0, 2, 3, 1))?.contiguous()
+        self.placement.place(&self.get(name)?.to_dtype(DType::F32)?.permute((0, 2, 3, 1))?.contiguous()?)
     }
 
     fn condition(
@@ -178,10 +181,11 @@ impl Given<'_> {
         text: &Tensor,
         make: impl Fn(&ConditionInputs<'_>) -> Result<Condition>,
     ) -> Result<Condition> {
-        let of_row = |tensor: &Tensor| tensor.narrow(0, row, 1)?.to_dtype(DType::F32)?.contiguous();
+        let of_row = |tensor: &Tensor| self.placement.place(&tensor.narrow(0, row, 1)?.to_dtype(DType::F32)?.contiguous()?);
         let optional = |name| self.find(name).map(of_row).transpose();
-        let (pooled, ids) = (optional("text_embeds")?, optional("time_ids")?);
-        let time_ids = ids.map_or(Ok(Vec::new()), |ids| ids.flatten_all()?.to_vec1::<f32>())?;
+        let pooled = optional("text_embeds")?;
+        let ids = self.find("time_ids").map(|ids| numbers(&ids.narrow(0, row, 1)?)).transpose()?;
+        let time_ids = ids.unwrap_or_default();
         make(&ConditionInputs {
             encoder_hidden_states: &of_row(text)?,
             text_time: pooled.as_ref().map(|text_embeds| TextTime { text_embeds, time_ids: &time_ids }),

@@ -1,11 +1,12 @@
 //! The embedding of a row's timestep and class, which all residual blocks see.
 
-use candle_core::{Device, Result, Tensor};
+use candle_core::{Result, Tensor};
 use x0_kernels::Activation;
 
 use super::{ClassEmbedType, Classes, TimeEmbeddingType, UNet2DConfig};
 use crate::error::LoadError;
 use crate::nn::{TimestepEmbedding, Timesteps};
+use crate::placement::{Placement, numbers};
 use crate::weights::Weights;
 
 #[derive(Debug)]
@@ -36,12 +37,13 @@ impl Embedding {
         let time_proj = weights.at("time_proj");
         let (time_proj, inputs) = match config.time_embedding_type {
             TimeEmbeddingType::Positional => {
-                let timesteps = Timesteps::new(channels, config.flip_sin_to_cos, config.freq_shift);
+                let timesteps = Timesteps::new(weights.placement(), channels, config.flip_sin_to_cos, config.freq_shift);
                 (TimeProjection::Positional(timesteps), channels)
             }
             TimeEmbeddingType::Fourier => {
-                let frequencies = time_proj.get("weight", channels)?.to_vec1()?;
-                (TimeProjection::Fourier(FourierProjection { frequencies }), 2 * channels)
+                let frequencies = numbers(&time_proj.get("weight", channels)?)?;
+                let placement = weights.placement().clone();
+                (TimeProjection::Fourier(FourierProjection { frequencies, placement }), 2 * channels)
             }
             TimeEmbeddingType::Learned => {
                 let rows = config.num_train_timesteps.unwrap_or_default();
@@ -111,6 +113,7 @@ impl ClassEmbedding {
 #[derive(Debug)]
 struct FourierProjection {
     frequencies: Vec<f32>,
+    placement: Placement,
 }
 
 impl FourierProjection {
@@ -123,7 +126,7 @@ impl FourierProjection {
             rows.extend(angles().map(|a| a.sin() as f32));
             rows.extend(angles().map(|a| a.cos() as f32));
         }
-        Tensor::from_vec(rows, (timesteps.len(), 2 * self.frequencies.len()), &Device::Cpu)
+        self.placement.tensor(rows, (timesteps.len(), 2 * self.frequencies.len()))
     }
 }
 
@@ -132,11 +135,13 @@ impl FourierProjection {
 struct Table {
     rows: Vec<f32>,
     width: usize,
+    placement: Placement,
 }
 
 impl Table {
     fn new(weights: &Weights, rows: usize, width: usize) -> std::result::Result<Self, LoadError> {
-        Ok(Self { rows: weights.get("weight", (rows, width))?.flatten_all()?.to_vec1()?, width })
+        let rows = numbers(&weights.get("weight", (rows, width))?)?;
+        Ok(Self { rows, width, placement: weights.placement().clone() })
     }
 
     fn forward(&self, indices: &[u32]) -> Result<Tensor> {
@@ -147,6 +152,6 @@ impl Table {
             };
             picked.extend_from_slice(row);
         }
-        Tensor::from_vec(picked, (indices.len(), self.width), &Device::Cpu)
+        self.placement.tensor(picked, (indices.len(), self.width))
     }
 }

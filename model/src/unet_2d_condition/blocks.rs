@@ -1,6 +1,7 @@
 //! The blocks on the way down, in the middle and on the way up.
 
-use candle_core::{D, Result, Tensor};
+use candle_core::{Result, Tensor};
+use x0_kernels::concatenate;
 
 use super::condition::{KeysValues, Rows};
 use super::config::{Block, Level, UNet2DConditionConfig};
@@ -183,7 +184,7 @@ impl UpBlock {
     ) -> Result<Tensor> {
         for layer in &self.layers {
             let Some(skip) = skips.pop() else { candle_core::bail!("a block lacks its skip connection") };
-            x = layer.forward(&Tensor::cat(&[&x, &skip], D::Minus1)?, time, rows)?;
+            x = layer.forward(&concatenate(&x, &skip)?, time, rows)?;
         }
         match (&self.upsampler, skips.last()) {
             (Some(upsampler), Some(next)) => upsampler.forward_to(&x, (next.dim(1)?, next.dim(2)?)),

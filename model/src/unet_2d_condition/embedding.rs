@@ -1,12 +1,13 @@
 //! The embedding of a row's timestep and of what else is not in the map, which all residual blocks see.
 
-use candle_core::{D, Device, Result, Tensor};
-use x0_kernels::{Activation, Linear, activate};
+use candle_core::{Result, Tensor};
+use x0_kernels::{Activation, Linear, activate, concatenate};
 
 use super::condition::{ClassInput, ConditionInputs, Rows, TextTime};
 use super::config::{AddedConfig, ClassConfig, TimeProjectionConfig, UNet2DConditionConfig};
 use crate::error::LoadError;
 use crate::nn::{TimestepEmbedding, Timesteps, linear, linear_without_bias};
+use crate::placement::{Placement, numbers};
 use crate::weights::Weights;
 
 type Loaded<T> = std::result::Result<T, LoadError>;
@@ -21,6 +22,7 @@ pub(super) struct Embedding {
     class_embedding: ClassEmbedding,
     class_embeddings_concat: bool,
     added: Option<AddedEmbedding>,
+    placement: Placement,
 }
 
 #[derive(Debug)]
@@ -60,11 +62,12 @@ impl Embedding {
         let time = config.time;
         let time_proj = match time.projection {
             TimeProjectionConfig::Positional { flip_sin_to_cos, freq_shift } => {
-                TimeProjection::Positional(Timesteps::new(time.inputs, flip_sin_to_cos, freq_shift))
+                TimeProjection::Positional(Timesteps::new(weights.placement(), time.inputs, flip_sin_to_cos, freq_shift))
             }
             TimeProjectionConfig::Fourier { flip_sin_to_cos } => {
-                let frequencies = weights.at("time_proj").get("weight", time.inputs / 2)?.to_vec1()?;
-                TimeProjection::Fourier(FourierProjection { frequencies, flip_sin_to_cos })
+                let frequencies = numbers(&weights.at("time_proj").get("weight", time.inputs / 2)?)?;
+                let placement = weights.placement().clone();
+                TimeProjection::Fourier(FourierProjection { frequencies, flip_sin_to_cos, placement })
             }
         };
         let embedding =
@@ -72,7 +75,7 @@ impl Embedding {
         let class_embedding = match config.class {
             ClassConfig::None => ClassEmbedding::None,
             ClassConfig::Table(n) => {
-                ClassEmbedding::Table(weights.at("class_embedding").get("weight", (n, time.outputs))?)
+                ClassEmbedding::Table(weights.at("class_embedding").get_stored("weight", (n, time.outputs))?)
             }
             ClassConfig::Timestep => {
                 ClassEmbedding::Timestep(embedding("class_embedding", time.inputs, config.activation)?)
@@ -88,7 +91,12 @@ impl Embedding {
         let cond_proj = |n| linear_without_bias(&weights.at("time_embedding.cond_proj"), n, time.inputs);
         let added = |added: AddedConfig| {
             Ok::<_, LoadError>(AddedEmbedding {
-                time_proj: Timesteps::new(added.time_embed_dim, added.flip_sin_to_cos, added.freq_shift),
+                time_proj: Timesteps::new(
+                    weights.placement(),
+                    added.time_embed_dim,
+                    added.flip_sin_to_cos,
+                    added.freq_shift,
+                ),
                 embedding: embedding("add_embedding", added.inputs, Activation::Silu)?,
                 inputs: added.inputs,
             })
@@ -102,6 +110,7 @@ impl Embedding {
             class_embedding,
             class_embeddings_concat: config.class_embeddings_concat,
             added: config.added.map(added).transpose()?,
+            placement: weights.placement().clone(),
         })
     }
 
@@ -116,7 +125,7 @@ impl Embedding {
             time = activate(&time, activation)?;
         }
         if let Some(beside) = rows.gather(|row| row.beside.as_ref())? {
-            time = Tensor::cat(&[&time, &beside], D::Minus1)?;
+            time = concatenate(&time, &beside)?;
         }
         if let Some(added) = rows.gather(|row| row.added.as_ref())? {
             time = (time + added)?;
@@ -155,7 +164,7 @@ impl Embedding {
             (ClassEmbedding::Table(table), Some(ClassInput::Label(label)))
                 if label >= 0.0 && (label as usize) < table.dim(0)? =>
             {
-                table.narrow(0, label as usize, 1)?
+                self.placement.place(&table.narrow(0, label as usize, 1)?)?
             }
             (ClassEmbedding::Timestep(embedding), Some(ClassInput::Label(label))) => {
                 embedding.forward(&self.time_proj.forward(&[label])?)?
@@ -180,7 +189,7 @@ impl TimeProjection {
 impl AddedEmbedding {
     fn forward(&self, TextTime { text_embeds, time_ids }: TextTime<'_>) -> Result<Tensor> {
         let times = self.time_proj.forward(time_ids)?.reshape((1, ()))?;
-        let joined = Tensor::cat(&[text_embeds, &times], D::Minus1)?;
+        let joined = concatenate(text_embeds, &times)?;
         if joined.dim(1)? != self.inputs {
             candle_core::bail!(
                 "pooled text and sizes make {} numbers, the network takes {}",
@@ -196,6 +205,7 @@ impl AddedEmbedding {
 #[derive(Debug)]
 struct FourierProjection {
     frequencies: Vec<f32>,
+    placement: Placement,
     /// Cosines first.
     flip_sin_to_cos: bool,
 }
@@ -213,6 +223,6 @@ impl FourierProjection {
                 rows.extend(sines.chain(cosines));
             }
         }
-        Tensor::from_vec(rows, (timesteps.len(), 2 * self.frequencies.len()), &Device::Cpu)
+        self.placement.tensor(rows, (timesteps.len(), 2 * self.frequencies.len()))
     }
 }

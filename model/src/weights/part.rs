@@ -38,7 +38,7 @@ impl Weights {
         let tensors = names.into_iter().map(|(name, part)| Ok((name, self.part(part)?)));
         let tensors = tensors.collect::<Result<_, LoadError>>()?;
         let store = Store { files: Arc::clone(&self.store.files), tensors, absent: self.store.absent };
-        Ok(Self { store: Arc::new(store), prefix: String::new() })
+        Ok(Self { store: Arc::new(store), prefix: String::new(), placement: self.placement.clone() })
     }
 
     fn part(&self, part: TensorPart) -> Result<Stored, LoadError> {

@@ -1,0 +1,82 @@
+//! Where networks compute, and with which numbers.
+
+use candle_core::{DType, Device, Result, Shape, Tensor};
+use x0_kernels::{CudaDeviceInfo, OpenError};
+
+/// The type of a network's weights and activations on a CUDA device. Sums are taken in float32 in any case, and so are a sampler's steps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Precision {
+    /// float32 throughout: for comparisons.
+    Float32,
+    /// Finer than [`Self::Bfloat16`], but numbers end at 65504.
+    Float16,
+    /// Half the memory and twice the speed of float32, and its range.
+    #[default]
+    Bfloat16,
+}
+
+/// A device, and the type of the numbers on it.
+#[derive(Clone, Debug)]
+pub struct Placement {
+    device: Device,
+    dtype: DType,
+    /// None for the processor.
+    cuda: Option<CudaDeviceInfo>,
+}
+
+impl Placement {
+    /// The machine's processor. Weights keep the type of their file there, activations are float32.
+    #[must_use]
+    pub fn cpu() -> Self {
+        Self { device: Device::Cpu, dtype: DType::F32, cuda: None }
+    }
+
+    /// A CUDA device; `ordinal` counts from 0 as `CUDA_VISIBLE_DEVICES` leaves them.
+    ///
+    /// # Errors
+    /// If there is none, or it cannot be used.
+    pub fn cuda(ordinal: usize, precision: Precision) -> std::result::Result<Self, OpenError> {
+        let (device, info) = x0_kernels::open_cuda(ordinal)?;
+        let dtype = match precision {
+            Precision::Float32 => DType::F32,
+            Precision::Float16 => DType::F16,
+            Precision::Bfloat16 => DType::BF16,
+        };
+        Ok(Self { device, dtype, cuda: Some(info) })
+    }
+
+    /// The CUDA device, unless it is the processor.
+    #[must_use]
+    pub fn cuda_device(&self) -> Option<&CudaDeviceInfo> {
+        self.cuda.as_ref()
+    }
+
+    /// A network's input or weight: float32 numbers as a tensor of the device and the type that networks compute with.
+    pub(crate) fn tensor(&self, values: Vec<f32>, shape: impl Into<Shape>) -> Result<Tensor> {
+        self.place(&Tensor::from_vec(values, shape, &Device::Cpu)?)
+    }
+
+    /// A tensor of any device as [`Self::tensor`]. On the processor that is the tensor itself.
+    pub(crate) fn place(&self, tensor: &Tensor) -> Result<Tensor> {
+        // Narrowed before it travels.
+        tensor.to_dtype(self.dtype)?.to_device(&self.device)
+    }
+
+    /// A tensor as float32 on the device: for what is not narrowed.
+    pub(crate) fn place_float32(&self, tensor: &Tensor) -> Result<Tensor> {
+        tensor.to_dtype(DType::F32)?.to_device(&self.device)
+    }
+
+    pub(crate) fn device(&self) -> &Device {
+        &self.device
+    }
+
+    pub(crate) fn is_cuda(&self) -> bool {
+        self.cuda.is_some()
+    }
+}
+
+/// The numbers of a tensor of any device and type, in its order.
+pub(crate) fn numbers(tensor: &Tensor) -> Result<Vec<f32>> {
+    tensor.flatten_all()?.to_dtype(DType::F32)?.to_vec1()
+}
