@@ -38,6 +38,33 @@ pub struct Plan {
     pub launches: Vec<Launch>,
 }
 
+impl Plan {
+    /// Of an operation on nothing.
+    pub(crate) fn empty() -> Self {
+        Self { workspaces: Vec::new(), launches: Vec::new() }
+    }
+
+    /// Of an operation that one kernel computes, with a thread for each of so many things, in blocks of 256 in a row.
+    ///
+    /// # Panics
+    /// If there are more than 2³² - 1 things: the threads number them in 32 bits.
+    pub(crate) fn of_threads(
+        module: Module,
+        kernel: &'static str,
+        things: usize,
+        arguments: impl Into<Vec<Argument>>,
+    ) -> Self {
+        const THREADS: u32 = 256;
+        if things == 0 {
+            return Self::empty();
+        }
+        let grid = [size(things).div_ceil(THREADS), 1, 1];
+        let arguments = arguments.into();
+        let launch = Launch { module, kernel, grid, block: [THREADS, 1, 1], shared_bytes: 0, arguments };
+        Self { workspaces: Vec::new(), launches: vec![launch] }
+    }
+}
+
 /// One start of a kernel.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Launch {
@@ -64,4 +91,35 @@ pub enum Argument {
     U32(u32),
     F32(f32),
     F64(f64),
+}
+
+/// A size as kernels take it.
+///
+/// # Panics
+/// If it needs more than 32 bits.
+pub(crate) fn size(n: usize) -> u32 {
+    u32::try_from(n).expect("a kernel's sizes have 32 bits")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Module, Plan, size};
+
+    #[test]
+    fn there_are_blocks_for_all_threads_and_not_one_more() {
+        for things in [1, 255, 256, 257, 1 << 20, u32::MAX as usize] {
+            let plan = Plan::of_threads(Module::Pointwise, "k", things, []);
+            let [x, 1, 1] = plan.launches[0].grid else { panic!("{plan:?}") };
+            let [threads, 1, 1] = plan.launches[0].block else { panic!("{plan:?}") };
+            assert!(x as usize * threads as usize >= things && (x as usize - 1) * (threads as usize) < things);
+            assert!(x < 1 << 31);
+        }
+        assert_eq!(Plan::of_threads(Module::Pointwise, "k", 0, []), Plan::empty());
+    }
+
+    #[test]
+    #[should_panic(expected = "32 bits")]
+    fn a_size_that_does_not_fit_is_not_cut_off() {
+        size(1 << 32);
+    }
 }

@@ -47,3 +47,15 @@ impl Module {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Architecture;
+
+    #[test]
+    fn a_device_gets_the_newest_that_it_can_run() {
+        let best = |major, minor| Architecture::for_capability(major, minor);
+        assert_eq!([best(7, 5), best(8, 0), best(8, 9)], [None, Some(Architecture::Sm80), Some(Architecture::Sm80)]);
+        assert_eq!([best(9, 0), best(10, 0), best(12, 1)], [Some(Architecture::Sm90); 3]);
+    }
+}

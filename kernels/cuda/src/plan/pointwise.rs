@@ -1,1 +1,102 @@
-//! 
+//! Functions of single elements.
+
+use crate::launch::size;
+use crate::{Activation, Argument, Element, Module, Plan};
+
+/// `activation` of each element.
+///
+/// Tensors: `x`, output; both of `len` elements.
+pub fn activate(element: Element, activation: Activation, len: usize) -> Plan {
+    let (vectors, rest) = (len / element.wide(), len % element.wide());
+    let kernel = element.choose("activate_f32", "activate_f16", "activate_bf16");
+    let arguments = [
+        Argument::Tensor(0),
+        Argument::Tensor(1),
+        Argument::U32(size(vectors)),
+        Argument::U32(size(rest)),
+        Argument::U32(activation as u32),
+    ];
+    Plan::of_threads(Module::Pointwise, kernel, vectors + rest, arguments)
+}
+
+/// The first half of the channels times the erf GELU of the second half (Shazeer 2020, arXiv 2002.05202).
+///
+/// Tensors: `x`, `(rows, 2 * width)`; output, `(rows, width)`.
+pub fn geglu(element: Element, rows: usize, width: usize) -> Plan {
+    let lanes = element.lanes(&[width]);
+    let kernel = if lanes == 1 {
+        element.choose("geglu_f32", "geglu_f16", "geglu_bf16")
+    } else {
+        element.choose("geglu_wide_f32", "geglu_wide_f16", "geglu_wide_bf16")
+    };
+    let columns = width / lanes;
+    let total = rows * columns;
+    let arguments =
+        [Argument::Tensor(0), Argument::Tensor(1), Argument::U32(size(columns)), Argument::U32(size(total))];
+    Plan::of_threads(Module::Pointwise, kernel, total, arguments)
+}
+
+/// Adds a row of channels to every position of its image.
+///
+/// Tensors: `x`, `(batch, positions, channels)`; `v`, `(batch, channels)`; output, of the shape of `x`.
+pub fn add_per_channel(element: Element, batch: usize, positions: usize, channels: usize) -> Plan {
+    let lanes = element.lanes(&[channels]);
+    let kernel = if lanes == 1 {
+        element.choose("add_per_channel_f32", "add_per_channel_f16", "add_per_channel_bf16")
+    } else {
+        element.choose("add_per_channel_wide_f32", "add_per_channel_wide_f16", "add_per_channel_wide_bf16")
+    };
+    let columns = channels / lanes;
+    let (image, total) = (positions * columns, batch * positions * columns);
+    let arguments = [
+        Argument::Tensor(0),
+        Argument::Tensor(1),
+        Argument::Tensor(2),
+        Argument::U32(size(columns)),
+        Argument::U32(size(image)),
+        Argument::U32(size(total)),
+    ];
+    Plan::of_threads(Module::Pointwise, kernel, total, arguments)
+}
+
+/// The channels of one tensor after those of another.
+///
+/// Tensors: `a`, `(rows, first)`; `b`, `(rows, second)`; output, `(rows, first + second)`.
+pub fn concatenate(element: Element, rows: usize, first: usize, second: usize) -> Plan {
+    let (first, second) = (first * element.bytes(), second * element.bytes());
+    let fits = |unit: &usize| first.is_multiple_of(*unit) && second.is_multiple_of(*unit);
+    let (unit, kernel) = match [16, 4].into_iter().find(fits) {
+        Some(16) => (16, "concatenate_16"),
+        Some(_) => (4, "concatenate_4"),
+        None => (2, "concatenate_2"),
+    };
+    let (first, second) = (first / unit, second / unit);
+    let total = rows * (first + second);
+    let arguments = [
+        Argument::Tensor(0),
+        Argument::Tensor(1),
+        Argument::Tensor(2),
+        Argument::U32(size(first)),
+        Argument::U32(size(second)),
+        Argument::U32(size(total)),
+    ];
+    Plan::of_threads(Module::Pointwise, kernel, total, arguments)
+}
+
+/// Sinusoids of timesteps, diffusers' `get_timestep_embedding`: sines and cosines of the angles `timestep * frequency`, which are
+/// rounded to float32. All sines come first, or all cosines for `flip_sin_to_cos`; a zero ends an odd number of channels.
+///
+/// Tensors: timesteps, float32, `(rows)`; frequencies, float32, `(channels / 2)`; output, `(rows, channels)`.
+pub fn embed_timesteps(element: Element, rows: usize, channels: usize, flip_sin_to_cos: bool) -> Plan {
+    let kernel = element.choose("embed_timesteps_f32", "embed_timesteps_f16", "embed_timesteps_bf16");
+    let total = rows * channels;
+    let arguments = [
+        Argument::Tensor(0),
+        Argument::Tensor(1),
+        Argument::Tensor(2),
+        Argument::U32(size(channels)),
+        Argument::U32(size(total)),
+        Argument::U32(flip_sin_to_cos.into()),
+    ];
+    Plan::of_threads(Module::Pointwise, kernel, total, arguments)
+}
