@@ -65,6 +65,11 @@ impl Function {
         todo!()
     }
 
+    /// Bytes of shared memory that the kernel declares, beside what a launch adds.
+    pub fn shared_bytes(&self) -> u32 {
+        todo!()
+    }
+
     /// Runs all blocks to the end, one after the other or on several threads.
     pub fn launch(&self, _memory: &Memory, _launch: &Launch<'_>) -> Result<(), Fault> {
         todo!()
