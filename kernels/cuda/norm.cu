@@ -179,7 +179,7 @@ __device__ void normalise(
             summand[i] = bias[part.first_channel() + channel];
         }
         const size_t start = part.start() + column * N;
-#pragma unroll 2
+#pragma unroll 1
         for (unsigned position = part.row; position < part.positions; position += part.rows) {
             const size_t at = start + size_t(position) * part.cut.channels;
             float values[N];
@@ -288,7 +288,8 @@ __device__ void layer_norm(
     }
 }
 
-#define KERNEL(THREADS) extern "C" __global__ void __launch_bounds__(THREADS)
+// A thread may have 64 registers.
+#define KERNEL(THREADS) extern "C" __global__ void __launch_bounds__(THREADS, 1024 / THREADS)
 
 // The parameters that make a `Cut`.
 #define SIZES \

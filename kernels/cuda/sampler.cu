@@ -101,7 +101,11 @@ KERNEL combine(
 
 // Sums over a segment of each of two tensors, and of their squares, which double precision holds exactly: four numbers for each block.
 KERNEL sums_for_deviation(
-    const float* __restrict__ conditional, const float* __restrict__ guided, double* __restrict__ sums, unsigned len, unsigned segment
+    const float* __restrict__ conditional,
+    const float* __restrict__ guided,
+    double* __restrict__ sums,
+    unsigned len,
+    unsigned segment
 ) {
     const unsigned start = blockIdx.x * segment, end = min(len, start + segment);
     double own[4] = {};
@@ -179,7 +183,11 @@ KERNEL restore(
 // `output`, (positions, 3), from `latents`, (positions, channels), and `factors`, (3, channels + 1), of which the last is added;
 // `total` is `3 * positions`.
 KERNEL latent_colors(
-    const float* __restrict__ latents, const float* __restrict__ factors, float* __restrict__ output, unsigned channels, unsigned total
+    const float* __restrict__ latents,
+    const float* __restrict__ factors,
+    float* __restrict__ output,
+    unsigned channels,
+    unsigned total
 ) {
     const unsigned i = thread_number();
     if (i >= total) return;
