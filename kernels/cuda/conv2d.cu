@@ -1,9 +1,9 @@
 // Convolutions and linear layers on channel-last maps; src/plan/conv2d.rs says what they compute and starts them.
 //
-//   conv2d_64x64_f16       a tile of 64 rows and 64 filters, for channels that are multiples of 8; likewise the larger tiles
-//   conv2d_any_f16         for any number of channels
-//   conv2d_f32             of float32, for any number of channels
-//   conv2d_join_f16        adds the parts of sums that several blocks computed
+//   conv2d_64x64_f16    a tile of 64 rows and 64 filters, for channels that are multiples of 8; likewise the other tiles
+//   conv2d_any_f16      for any number of channels
+//   conv2d_f32          of float32, for any number of channels
+//   conv2d_join_f16     adds the parts of sums that several blocks computed
 
 #include "conv2d_float.cuh"
 #include "conv2d_tensor.cuh"
@@ -52,6 +52,8 @@ using Tile256x64 = Tile<256, 64, 64, 64, 4>;
 using Tile128x128 = Tile<128, 128, 64, 64, 4>;
 using Tile128x64 = Tile<128, 64, 64, 32, 4>;
 using Tile64x64 = Tile<64, 64, 32, 32, 5>;
+// For little work, which waits for memory most of the time: there are more blocks, and more copies on their way.
+using Tile32x32 = Tile<32, 32, 16, 16, 8>;
 // Single elements come through registers: there is no use in more than one step ahead.
 using TileOfAny = Tile<64, 64, 32, 32, 2>;
 
@@ -64,6 +66,7 @@ template <typename T> constexpr auto scattered = convolve<T, TileOfAny, Scattere
     CONVOLUTION(conv2d_128x128_##SUFFIX, T, 128, 2, (chunked<T, Tile128x128>))                                        \
     CONVOLUTION(conv2d_128x64_##SUFFIX, T, 128, 3, (chunked<T, Tile128x64>))                                          \
     CONVOLUTION(conv2d_64x64_##SUFFIX, T, 128, 4, (chunked<T, Tile64x64>))                                            \
+    CONVOLUTION(conv2d_32x32_##SUFFIX, T, 128, 4, (chunked<T, Tile32x32>))                                            \
     CONVOLUTION(conv2d_any_##SUFFIX, T, 128, 3, (scattered<T>))                                                       \
     JOIN(conv2d_join_##SUFFIX, T)
 

@@ -277,12 +277,13 @@ mod tests {
             assert!(launch.shared_bytes <= 160 << 10);
             launch.kernel
         };
-        assert_eq!(kernel(2, 1280), "conv2d_64x64_f16");
+        assert_eq!(kernel(2, 1280), "conv2d_32x32_f16");
+        assert_eq!(kernel(2304, 128), "conv2d_64x64_f16");
         assert_eq!(kernel(7000, 64), "conv2d_128x64_f16");
         assert_eq!(kernel(14000, 64), "conv2d_256x64_f16");
         assert_eq!(kernel(7000, 128), "conv2d_128x128_f16");
         assert_eq!(kernel(1024 * 1024, 128), "conv2d_256x128_f16");
-        assert_eq!(linear(Element::Bf16, 5, 64, 70, PLAIN).launches[0].kernel, "conv2d_64x64_bf16");
+        assert_eq!(linear(Element::Bf16, 5, 64, 70, PLAIN).launches[0].kernel, "conv2d_32x32_bf16");
         assert_eq!(linear(Element::F16, 5, 60, 70, PLAIN).launches[0].kernel, "conv2d_any_f16");
         assert_eq!(linear(Element::F32, 5, 64, 70, PLAIN).launches[0].kernel, "conv2d_f32");
     }

@@ -281,38 +281,38 @@ fn assert_images_keep_their_bits(case: &Case, together: &[f32]) {
     }
 }
 
-/// A batch whose size calls for `kernel`, against what its images get alone.
-fn check_tile(batch: usize, out_channels: usize, kernel: [&str; 2]) {
+/// A batch whose size calls for the tile `together`, and its images in the tile `alone`.
+fn check_tiles(batch: usize, out_channels: usize, together: &str, alone: &str) {
     let epilogue = Epilogue { bias: true, addend: Addend::PerChannel, activation: Activation::Silu };
-    let alone = ["conv2d_64x64_f16", "conv2d_64x64_bf16"];
-    for (i, element) in [Element::F16, Element::Bf16].into_iter().enumerate() {
+    for (element, name) in [(Element::F16, "f16"), (Element::Bf16, "bf16")] {
         let case = Case::new(element, same(batch, (48, 48), 8, out_channels), epilogue, 3);
         let plan = case.plan();
-        assert_eq!((plan.launches[0].kernel, case.alone(0).plan().launches[0].kernel), (kernel[i], alone[i]));
-        let together = case.carry_out(&plan);
-        case.assert_computes(&together);
-        assert_images_keep_their_bits(&case, &together);
+        assert_eq!(plan.launches[0].kernel, format!("conv2d_{together}_{name}"));
+        assert_eq!(case.alone(0).plan().launches[0].kernel, format!("conv2d_{alone}_{name}"));
+        let found = case.carry_out(&plan);
+        case.assert_computes(&found);
+        assert_images_keep_their_bits(&case, &found);
     }
 }
 
 #[test]
 fn images_keep_their_bits_in_tiles_of_128x64() {
-    check_tile(4, 64, ["conv2d_128x64_f16", "conv2d_128x64_bf16"]);
+    check_tiles(4, 64, "128x64", "32x32");
 }
 
 #[test]
 fn images_keep_their_bits_in_tiles_of_256x64() {
-    check_tile(7, 64, ["conv2d_256x64_f16", "conv2d_256x64_bf16"]);
+    check_tiles(7, 64, "256x64", "32x32");
 }
 
 #[test]
 fn images_keep_their_bits_in_tiles_of_128x128() {
-    check_tile(4, 128, ["conv2d_128x128_f16", "conv2d_128x128_bf16"]);
+    check_tiles(4, 128, "128x128", "64x64");
 }
 
 #[test]
 fn images_keep_their_bits_in_tiles_of_256x128() {
-    check_tile(12, 128, ["conv2d_256x128_f16", "conv2d_256x128_bf16"]);
+    check_tiles(12, 128, "256x128", "64x64");
 }
 
 /// By the kernels that have one tile for all.

@@ -12,7 +12,7 @@ pub(super) const STEP: usize = 32;
 /// Multiprocessors that there is work for. An A100 has 108, an H100 132.
 const MULTIPROCESSORS: usize = 108;
 
-/// Blocks of the smallest tile that one map should give. Guidance makes two maps of an image, so an image alone fills a device.
+/// Blocks of 64 rows and 64 filters that one map should give. Guidance makes two maps of an image, so an image alone fills a device.
 const BLOCKS_OF_MAP: usize = 96;
 
 /// Steps that are worth a block of their own, and adding its sums to those of others.
@@ -84,7 +84,8 @@ macro_rules! tile {
 }
 
 /// For channels that are multiples of [`CHUNK`].
-const TILES: [TensorTile; 5] = [
+const TILES: [TensorTile; 6] = [
+    tile!(32 x 32, (16, 16), 8),
     tile!(64 x 64, (32, 32), 5),
     tile!(128 x 64, (64, 32), 4),
     tile!(256 x 64, (64, 64), 4),
@@ -93,7 +94,8 @@ const TILES: [TensorTile; 5] = [
 ];
 
 /// For all others.
-const ANY: TensorTile = TensorTile { f16: "conv2d_any_f16", bf16: "conv2d_any_bf16", stages: 2, ..TILES[0] };
+const ANY: TensorTile =
+    TensorTile { f16: "conv2d_any_f16", bf16: "conv2d_any_bf16", rows: 64, filters: 64, warp: (32, 32), stages: 2 };
 
 /// Without tensor cores. Its stages lie in shared memory that the kernel declares, its sums in that of the launch.
 const FLOAT: Tile = Tile { rows: 64, filters: 64, threads: 256, shared_bytes: 64 * 64 * 4 };
@@ -131,6 +133,6 @@ impl TensorTile {
 /// Into how many parts each sum is cut, so that a map of few positions is work for a whole device. Each part goes on where the one
 /// before ends; the parts are added up in their order.
 pub(super) fn splits(shape: &Conv2dShape, positions: usize) -> usize {
-    let blocks = TILES[0].tile().blocks(positions, shape.out_channels);
+    let blocks = positions.div_ceil(64) * shape.out_channels.div_ceil(64);
     (BLOCKS_OF_MAP / blocks).min(shape.depth().div_ceil(STEP) / STEPS_OF_SPLIT).max(1)
 }
