@@ -1,9 +1,5 @@
 //! Functions of modules, and what may be asked of them.
 
-use std::sync::Arc;
-
-use x0_cuda_simulator::{Module, Parameter};
-
 use crate::context::with_context;
 use crate::device;
 use crate::handle::Handle;
@@ -13,32 +9,28 @@ use crate::status::{Error, Status};
 
 #[derive(Clone, Debug)]
 pub(crate) struct Function {
-    pub(crate) module: Arc<Module>,
+    pub(crate) simulated: x0_cuda_simulator::Function,
     pub(crate) name: String,
     /// The most bytes of shared memory that a launch may add to what the kernel declares.
     pub(crate) dynamic_limit: u32,
 }
 
 impl Function {
-    /// None if the module has no function of the name.
-    pub(crate) fn new(module: &Arc<Module>, name: &str) -> Option<Self> {
-        let declared = module.function(name)?.shared_bytes();
-        let dynamic_limit = device::SHARED.saturating_sub(declared);
-        Some(Self { module: Arc::clone(module), name: name.to_owned(), dynamic_limit })
+    pub(crate) fn new(simulated: &x0_cuda_simulator::Function, name: &str) -> Self {
+        let mut function = Self { simulated: simulated.clone(), name: name.to_owned(), dynamic_limit: 0 };
+        function.dynamic_limit = device::SHARED.saturating_sub(function.declared());
+        function
     }
 
-    pub(crate) fn simulated(&self) -> &x0_cuda_simulator::Function {
-        self.module.function(&self.name).expect("found when it was made, and modules do not change")
-    }
-
-    pub(crate) fn parameters(&self) -> &[Parameter] {
-        self.simulated().parameters()
+    /// Bytes of shared memory that the kernel declares.
+    fn declared(&self) -> u32 {
+        u32::try_from(self.simulated.static_shared_bytes()).unwrap_or(u32::MAX)
     }
 
     /// How many blocks fit on a multiprocessor, by threads and shared memory.
     fn blocks_of_multiprocessor(&self, threads: u32, dynamic: u32) -> u32 {
         let threads = threads.max(1).next_multiple_of(device::WARP);
-        let shared = self.simulated().shared_bytes() + dynamic + device::SHARED_RESERVED;
+        let shared = self.declared().saturating_add(dynamic).saturating_add(device::SHARED_RESERVED);
         let by_threads = device::MULTIPROCESSOR_THREADS / threads;
         let by_shared = device::SHARED_OF_MULTIPROCESSOR / shared;
         by_threads.min(by_shared).min(device::MULTIPROCESSOR_BLOCKS)
@@ -55,7 +47,7 @@ pub extern "C" fn cuFuncGetAttribute(value: Out<i32>, attribute: u32, function: 
             // MAX_THREADS_PER_BLOCK
             0 => device::BLOCK_THREADS.cast_signed(),
             // SHARED_SIZE_BYTES
-            1 => function.simulated().shared_bytes().cast_signed(),
+            1 => function.declared().cast_signed(),
             // CONST_SIZE_BYTES, LOCAL_SIZE_BYTES, CACHE_MODE_CA
             2 | 3 | 7 => 0,
             // NUM_REGS
@@ -80,7 +72,7 @@ pub extern "C" fn cuFuncSetAttribute(function: Handle, attribute: u32, value: i3
             // MAX_DYNAMIC_SHARED_SIZE_BYTES
             8 => {
                 let bytes = u32::try_from(value).map_err(|_| Error::InvalidValue)?;
-                let declared = function.simulated().shared_bytes();
+                let declared = function.declared();
                 if bytes.saturating_add(declared) > device::SHARED_OPT_IN {
                     return Err(Error::InvalidValue);
                 }

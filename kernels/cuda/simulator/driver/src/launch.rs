@@ -69,7 +69,7 @@ impl Launch {
             order: WarpOrder::Forward,
         };
         let start = Instant::now();
-        let result = function.simulated().launch(memory.simulated(), &launch);
+        let result = function.simulated.launch(memory.simulated(), &launch);
         if Settings::get()?.trace {
             let milliseconds = start.elapsed().as_secs_f64() * 1e3;
             eprintln!("{} {:?} {:?} {milliseconds:.3} ms", function.name, shape.grid, shape.block);
@@ -126,7 +126,7 @@ fn launch(function: Handle, shape: Shape, stream: Handle, arguments: Arguments, 
         let stream = Stream::of(context, stream)?;
         let function = context.functions.get(function)?.clone();
         shape.check(&function)?;
-        let parameters = arguments.gather(function.parameters())?;
+        let parameters = arguments.gather(function.simulated.parameters())?;
         context.submit(stream, Operation::Launch(Launch { function, shape, parameters }))
     })
 }

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::ffi::c_void;
-use std::sync::Arc;
 use std::{fs, str};
 
 use x0_cuda_simulator::Address;
@@ -16,7 +15,7 @@ use crate::status::{Error, Status};
 
 #[derive(Debug)]
 pub(crate) struct Module {
-    simulated: Arc<x0_cuda_simulator::Module>,
+    simulated: x0_cuda_simulator::Module,
     /// The handles of the functions that were asked for, by their names: programs ask before every launch.
     functions: HashMap<String, Handle>,
 }
@@ -55,7 +54,7 @@ fn load(context: &mut Context, image: &[u8]) -> Result<Handle, Error> {
         eprintln!("CUDA simulator: PTX cannot be read: {error}");
         Error::InvalidPtx
     })?;
-    Ok(context.modules.insert(Module { simulated: Arc::new(simulated), functions: HashMap::new() }))
+    Ok(context.modules.insert(Module { simulated, functions: HashMap::new() }))
 }
 
 /// PTX runs on devices of its capability and later ones; that of an architecture's own features, with an `a`, on none but that one.
@@ -96,8 +95,8 @@ pub extern "C" fn cuModuleGetFunction(function: Out<Handle>, module: Handle, nam
         if let Some(&known) = module.functions.get(name) {
             return function.set(known);
         }
-        let found = Function::new(&module.simulated, name).ok_or(Error::NotFound)?;
-        let handle = context.functions.insert(found);
+        let found = module.simulated.function(name).ok_or(Error::NotFound)?;
+        let handle = context.functions.insert(Function::new(found, name));
         module.functions.insert(name.to_owned(), handle);
         function.set(handle)
     })

@@ -78,7 +78,11 @@ impl From<&Fault> for Error {
         match fault.kind {
             FaultKind::OutOfBounds { .. } => Self::IllegalAddress,
             FaultKind::Misaligned { .. } => Self::MisalignedAddress,
-            FaultKind::Deadlock | FaultKind::Endless | FaultKind::Unsupported => Self::LaunchFailed,
+            FaultKind::Deadlock
+            | FaultKind::Endless
+            | FaultKind::NotMember
+            | FaultKind::Trap
+            | FaultKind::Unsupported => Self::LaunchFailed,
             FaultKind::Launch(_) => Self::InvalidValue,
         }
     }
