@@ -27,6 +27,9 @@ enum Output {
     Elements(usize),
     F32(usize),
     U32(usize),
+    U8(usize),
+    /// The input of this number, in place: so many float32.
+    Updated(usize, usize),
 }
 
 /// Numbers in about -2..2 that are the same for the same seed (a 64-bit linear congruential generator), rounded to `element`.
@@ -83,8 +86,9 @@ fn run(plan: &Plan, element: Element, inputs: &[Input], outputs: &[Output]) -> V
     }
     let decoded = first.iter().zip(outputs).map(|(bytes, output)| match output {
         Output::Elements(_) => decode(bytes, element),
-        Output::F32(_) => decode(bytes, Element::F32),
+        Output::F32(_) | Output::Updated(..) => decode(bytes, Element::F32),
         Output::U32(_) => bytes.as_chunks().0.iter().map(|b| u32::from_le_bytes(*b) as f32).collect(),
+        Output::U8(_) => bytes.iter().map(|b| f32::from(*b)).collect(),
     });
     decoded.collect()
 }
@@ -113,11 +117,18 @@ fn run_once(
         .iter()
         .map(|output| match output {
             Output::Elements(len) => len * element.bytes(),
-            Output::F32(len) | Output::U32(len) => len * 4,
+            Output::F32(len) | Output::U32(len) | Output::Updated(_, len) => len * 4,
+            Output::U8(len) => *len,
         })
         .collect();
     let first_output = addresses.len();
-    addresses.extend(sizes.iter().map(|bytes| memory.allocate(*bytes)));
+    for (output, bytes) in outputs.iter().zip(&sizes) {
+        let address = match output {
+            Output::Elements(_) | Output::F32(_) | Output::U32(_) | Output::U8(_) => memory.allocate(*bytes),
+            Output::Updated(input, _) => addresses[*input],
+        };
+        addresses.push(address);
+    }
     addresses.extend(plan.workspaces.iter().map(|bytes| memory.allocate(*bytes)));
     for launch in &plan.launches {
         let module = module(launch.module, architecture, &mut memory);
