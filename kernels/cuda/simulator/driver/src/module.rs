@@ -74,7 +74,7 @@ fn check_target(ptx: &str, (major, minor): (i32, i32)) -> Result<(), Error> {
     Err(Error::InvalidPtx)
 }
 
-/// Its functions are gone, too; what was captured keeps them.
+/// Its functions are gone, too; what was captured keeps them. The memory of its variables is kept until the context ends.
 #[unsafe(no_mangle)]
 pub extern "C" fn cuModuleUnload(module: Handle) -> Status {
     with_context(|context| {
