@@ -168,17 +168,7 @@ impl<'a> Map<'a> {
             bail!("a convolution with a kernel of {kernel:?} was given {shape:?}")
         };
         let zeros = vec![0.0; channels];
-        Ok(Self {
-            values,
-            height,
-            width,
-            channels,
-            out_height,
-            out_width,
-            kernel,
-            options: layer.options,
-            zeros,
-        })
+        Ok(Self { values, height, width, channels, out_height, out_width, kernel, options: layer.options, zeros })
     }
 
     /// The channels at a position of the padded and enlarged input; zeros outside of the map.

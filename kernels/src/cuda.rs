@@ -7,3 +7,4 @@ pub(crate) mod device;
 pub(crate) mod layers;
 pub(crate) mod operations;
 mod run;
+pub(crate) mod sampling;

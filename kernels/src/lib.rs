@@ -22,6 +22,7 @@ mod math;
 mod norm;
 mod packed;
 mod pool;
+mod sampling;
 mod scratch;
 mod simd;
 mod tensor;
@@ -37,4 +38,5 @@ pub use device::{CudaDeviceInfo, DeviceFault, OpenError, cuda_devices, device_fa
 pub use linear::Linear;
 pub use norm::{group_norm, layer_norm};
 pub use pool::{install, threads};
+pub use sampling::{FiniteCheck, combine, latent_colors, network_input, picture_bytes, restore, restore_deviation};
 pub use simd::Isa;

@@ -122,13 +122,8 @@ impl Op<'_> {
         if residual.is_some_and(|r| r.len() != rows * packed.columns) {
             bail!("the residual of a linear layer is not of its output's shape {dims:?}");
         }
-        let epilogue = Epilogue {
-            columns: packed.columns,
-            bias: bias.as_deref(),
-            per_image: None,
-            residual,
-            activation: self.1,
-        };
+        let epilogue =
+            Epilogue { columns: packed.columns, bias: bias.as_deref(), per_image: None, residual, activation: self.1 };
         // SAFETY: `multiply` writes every row and column.
         let out = unsafe {
             filled(rows * packed.columns, |out| {

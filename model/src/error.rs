@@ -1,5 +1,7 @@
 //! Errors of loading and of running a model.
 
+use x0_kernels::{DeviceFault, device_fault};
+
 /// Why a model could not be loaded. The message names the file, key or tensor.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
@@ -37,5 +39,41 @@ pub enum StepError {
     #[error(transparent)]
     Request(#[from] crate::request::RequestError),
     #[error(transparent)]
-    Backend(#[from] candle_core::Error),
+    Backend(candle_core::Error),
+}
+
+impl StepError {
+    /// The same error once for each of `count` slots: a network call that failed as a whole.
+    pub(crate) fn for_each<T>(error: &candle_core::Error, count: usize) -> Vec<Result<T, Self>> {
+        let message = || error.to_string();
+        let of_slot = || match device_fault(error) {
+            Some(DeviceFault::OutOfMemory) => Self::OutOfMemory,
+            Some(DeviceFault::Lost) => Self::DeviceLost(message()),
+            None => Self::Backend(candle_core::Error::msg(message())),
+        };
+        (0..count).map(|_| Err(of_slot())).collect()
+    }
+
+    /// The same error where the slot had been stepped already, and so must not be stepped again.
+    pub(crate) fn after_step(self) -> Self {
+        match self {
+            Self::OutOfMemory => Self::Backend(candle_core::Error::msg("there is not enough memory on the device")),
+            Self::NotFinite { .. }
+            | Self::Unfinished { .. }
+            | Self::DeviceLost(_)
+            | Self::Sampler(_)
+            | Self::Request(_)
+            | Self::Backend(_) => self,
+        }
+    }
+}
+
+impl From<candle_core::Error> for StepError {
+    fn from(error: candle_core::Error) -> Self {
+        match device_fault(&error) {
+            Some(DeviceFault::OutOfMemory) => Self::OutOfMemory,
+            Some(DeviceFault::Lost) => Self::DeviceLost(error.to_string()),
+            None => Self::Backend(error),
+        }
+    }
 }

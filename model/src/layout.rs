@@ -1,5 +1,27 @@
 //! From torch's order of a map's numbers, channel after channel, to the networks' order, pixel after pixel, and back.
 
+use candle_core::{D, DType, Device, Result, Tensor};
+
+/// A map `(1, height, width, channels)` on the processor of `values`, channel after channel.
+pub(crate) fn channel_last(values: &[f32], (channels, height, width): (usize, usize, usize)) -> Result<Tensor> {
+    let mut pixels = Vec::with_capacity(values.len());
+    push_channel_last(values, channels, 1.0, &mut pixels);
+    Tensor::from_vec(pixels, (1, height, width, channels), &Device::Cpu)
+}
+
+/// The numbers of a map of one image, of any device and type, channel after channel.
+pub(crate) fn channel_first(map: &Tensor) -> Result<Vec<f32>> {
+    let pixels = numbers(map)?;
+    let mut values = Vec::with_capacity(pixels.len());
+    push_channel_first(&pixels, map.dim(D::Minus1)?, &mut values);
+    Ok(values)
+}
+
+/// The numbers of a tensor of any device and type, in its order.
+pub(crate) fn numbers(tensor: &Tensor) -> Result<Vec<f32>> {
+    tensor.flatten_all()?.to_dtype(DType::F32)?.to_vec1()
+}
+
 /// Appends `values`, channel after channel, to `pixels` pixel after pixel, each times `scale`.
 pub(crate) fn push_channel_last(values: &[f32], channels: usize, scale: f32, pixels: &mut Vec<f32>) {
     let area = values.len() / channels;

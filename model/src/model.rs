@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use crate::error::{LoadError, StepError};
 use crate::info::ModelInfo;
+use crate::layout::channel_first;
 use crate::library::Blueprint;
 use crate::picture::Picture;
-use crate::placement::Placement;
 use crate::pixel::{PixelPipeline, PixelSlot};
+use crate::placement::Placement;
 use crate::request::Request;
 use crate::sampler::SamplerState;
 use crate::stable_diffusion::{StableDiffusionPipeline, StableDiffusionSlot};
@@ -120,7 +121,7 @@ impl Model {
     /// If the network fails.
     pub fn preview(&self, slot: &Slot, decoder: PreviewDecoder) -> Result<Picture, StepError> {
         match (&self.pipeline, &slot.kind) {
-            (Pipeline::Pixel(pipeline), SlotKind::Pixel(slot)) => Ok(pipeline.picture(slot.state().x0())),
+            (Pipeline::Pixel(pipeline), SlotKind::Pixel(slot)) => pipeline.preview(slot),
             (Pipeline::StableDiffusion(pipeline), SlotKind::StableDiffusion(slot)) => pipeline.preview(slot, decoder),
             (Pipeline::Pixel(_) | Pipeline::StableDiffusion(_), _) => Err(foreign()),
         }
@@ -130,12 +131,12 @@ impl Model {
     ///
     /// # Errors
     /// If it is not done, or the network fails.
-    pub fn decode(&self, slot: Slot) -> Result<Picture, StepError> {
+    pub fn decode(&self, mut slot: Slot) -> Result<Picture, StepError> {
         if !slot.is_done() {
             return Err(StepError::Unfinished { done: slot.steps_done(), calls: slot.calls() });
         }
-        match (&self.pipeline, &slot.kind) {
-            (Pipeline::Pixel(pipeline), SlotKind::Pixel(slot)) => Ok(pipeline.picture(slot.state().sample())),
+        match (&self.pipeline, &mut slot.kind) {
+            (Pipeline::Pixel(pipeline), SlotKind::Pixel(slot)) => pipeline.decode(slot),
             (Pipeline::StableDiffusion(pipeline), SlotKind::StableDiffusion(slot)) => pipeline.decode(slot),
             (Pipeline::Pixel(_) | Pipeline::StableDiffusion(_), _) => Err(foreign()),
         }
@@ -186,13 +187,19 @@ impl Slot {
     }
 
     /// The sample at its present noise level, in torch's order (channels, height, width).
-    pub fn sample(&self) -> &[f32] {
-        self.state().sample()
+    ///
+    /// # Errors
+    /// If the device fails.
+    pub fn sample(&self) -> Result<Vec<f32>, StepError> {
+        Ok(channel_first(self.state().sample())?)
     }
 
     /// The clean sample x₀ as the last step predicted it, in the same order; zeros before the first step.
-    pub fn predicted_x0(&self) -> &[f32] {
-        self.state().x0()
+    ///
+    /// # Errors
+    /// If the device fails.
+    pub fn predicted_x0(&self) -> Result<Vec<f32>, StepError> {
+        Ok(channel_first(self.state().x0())?)
     }
 
     fn state(&self) -> &SamplerState {

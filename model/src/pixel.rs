@@ -6,8 +6,9 @@ mod slot;
 
 use std::sync::Arc;
 
+use candle_core::Tensor;
+
 use crate::error::{LoadError, StepError};
-use crate::layout::push_channel_last;
 use crate::model::StepReport;
 use crate::picture::Picture;
 use crate::placement::Placement;
@@ -24,16 +25,6 @@ struct Shape {
     channels: usize,
     height: usize,
     width: usize,
-}
-
-impl Shape {
-    fn area(self) -> usize {
-        self.height * self.width
-    }
-
-    fn len(self) -> usize {
-        self.channels * self.area()
-    }
 }
 
 /// A pixel-space model with its weights.
@@ -55,34 +46,52 @@ impl PixelPipeline {
     }
 
     pub(crate) fn begin(&self, request: &Request, image: u32) -> Result<PixelSlot, StepError> {
-        PixelSlot::new(&self.blueprint, request, image)
+        PixelSlot::new(&self.blueprint, self.unet.placement(), request, image)
     }
 
     /// Does the next step of every slot in one network call.
     pub(crate) fn step(&self, slots: &mut [&mut PixelSlot]) -> Vec<Result<StepReport, StepError>> {
-        let shape = self.blueprint.shape;
-        let mut batch = Batch::with_capacity(shape, 2 * slots.len());
-        slots.iter().for_each(|slot| slot.push(&mut batch));
-        match batch.run(&self.unet) {
+        x0_kernels::install(|| match self.call(slots) {
             Ok(output) => {
-                let mut rows = output.chunks_exact(self.unet.config().out_channels * shape.area());
-                slots.iter_mut().map(|slot| slot.advance(&mut rows, shape)).collect()
+                let mut first = 0;
+                let advance = |slot: &mut &mut PixelSlot| {
+                    let rows = slot.rows();
+                    let output = output.narrow(0, first, rows)?;
+                    first += rows;
+                    slot.advance(&output, self.blueprint.shape)
+                };
+                slots.iter_mut().map(advance).collect()
             }
-            // The call failed as a whole, and so did every slot in it.
-            Err(error) => slots.iter().map(|_| Err(candle_core::Error::msg(&error).into())).collect(),
-        }
+            // The network failed as a whole, and so does every slot.
+            Err(error) => StepError::for_each(&error, slots.len()),
+        })
     }
 
-    /// The picture of a tensor, channel after channel, without its border.
-    pub(crate) fn picture(&self, values: &[f32]) -> Picture {
-        let Shape { channels, height, width } = self.blueprint.shape;
+    /// What the network says about all rows.
+    fn call(&self, slots: &[&mut PixelSlot]) -> candle_core::Result<Tensor> {
+        let mut batch = Batch::new(&self.unet);
+        slots.iter().try_for_each(|slot| slot.push(&mut batch))?;
+        batch.run()
+    }
+
+    /// The picture as the last step predicted it.
+    pub(crate) fn preview(&self, slot: &PixelSlot) -> Result<Picture, StepError> {
+        self.picture(slot.state().x0())
+    }
+
+    /// The picture of a slot whose last step is done.
+    pub(crate) fn decode(&self, slot: &mut PixelSlot) -> Result<Picture, StepError> {
+        slot.finish()?;
+        self.picture(slot.state().sample())
+    }
+
+    /// The picture of a map without its border.
+    fn picture(&self, map: &Tensor) -> Result<Picture, StepError> {
+        let Shape { height, width, .. } = self.blueprint.shape;
         let crop = self.blueprint.crop;
-        let mut pixels = Vec::with_capacity(values.len());
-        push_channel_last(values, channels, 1.0, &mut pixels);
-        let inner = crop * channels..(width - crop) * channels;
-        let lines = pixels.chunks_exact(width * channels).skip(crop).take(height - 2 * crop);
-        let kept: Vec<f32> = lines.flat_map(|line| &line[inner.clone()]).copied().collect();
+        let kept = map.narrow(1, crop, height - 2 * crop)?.narrow(2, crop, width - 2 * crop)?.contiguous()?;
+        let bytes = x0_kernels::picture_bytes(&kept)?;
         let size = self.blueprint.info().size;
-        Picture::from_signed(&kept, size.default_width, size.default_height, self.blueprint.channels)
+        Ok(Picture { width: size.default_width, height: size.default_height, channels: self.blueprint.channels, bytes })
     }
 }

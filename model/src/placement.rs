@@ -67,16 +67,12 @@ impl Placement {
         tensor.to_dtype(DType::F32)?.to_device(&self.device)
     }
 
-    pub(crate) fn device(&self) -> &Device {
-        &self.device
+    /// The type of a network's activations.
+    pub(crate) fn dtype(&self) -> DType {
+        self.dtype
     }
 
     pub(crate) fn is_cuda(&self) -> bool {
         self.cuda.is_some()
     }
-}
-
-/// The numbers of a tensor of any device and type, in its order.
-pub(crate) fn numbers(tensor: &Tensor) -> Result<Vec<f32>> {
-    tensor.flatten_all()?.to_dtype(DType::F32)?.to_vec1()
 }

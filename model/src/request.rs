@@ -154,7 +154,7 @@ impl From<SamplerError> for RequestError {
             SamplerError::Strength { .. } => "strength",
             SamplerError::Steps { .. } | SamplerError::NotFinite { .. } => "steps",
             // Not about making a sampler, but about stepping it.
-            SamplerError::OutputLength { .. } | SamplerError::Finished => "sampler",
+            SamplerError::OutputChannels { .. } | SamplerError::Finished => "sampler",
         };
         Self { field, message: error.to_string() }
     }

@@ -21,6 +21,8 @@ mod text;
 
 use std::sync::Arc;
 
+use candle_core::Tensor;
+
 use crate::error::{LoadError, StepError};
 use crate::guidance::Guidance;
 use crate::model::{PreviewDecoder, StepReport};
@@ -85,44 +87,50 @@ impl StableDiffusionPipeline {
 
     /// Makes the next network call of every slot, all in one.
     pub(crate) fn step(&self, slots: &mut [&mut StableDiffusionSlot]) -> Vec<Result<StepReport, StepError>> {
-        match self.call(slots) {
-            Ok((output, row)) => {
-                let mut rows = output.chunks_exact(row);
-                let reports: Vec<_> = slots.iter_mut().map(|slot| slot.advance(&mut rows)).collect();
-                let pass_on = |(slot, report): (&mut &mut StableDiffusionSlot, Result<StepReport, StepError>)| {
-                    let report = report?;
-                    slot.pass_on(&self.networks)?;
+        x0_kernels::install(|| match self.call(slots) {
+            Ok(output) => {
+                let mut first = 0;
+                let advance = |slot: &mut &mut StableDiffusionSlot| {
+                    let rows = slot.rows();
+                    let output = output.narrow(0, first, rows)?;
+                    first += rows;
+                    let report = slot.advance(&output)?;
+                    slot.pass_on(&self.networks).map_err(StepError::after_step)?;
                     Ok(report)
                 };
-                x0_kernels::install(|| slots.iter_mut().zip(reports).map(pass_on).collect())
+                slots.iter_mut().map(advance).collect()
             }
             // The network failed as a whole, and so does every slot.
-            Err(error) => slots.iter().map(|_| Err(candle_core::Error::msg(&error).into())).collect(),
-        }
+            Err(error) => StepError::for_each(&error, slots.len()),
+        })
     }
 
-    /// What the network says about all rows, and how many numbers that is for each.
-    fn call(&self, slots: &[&mut StableDiffusionSlot]) -> candle_core::Result<(Vec<f32>, usize)> {
-        let Some(shape) = slots.first().map(|slot| slot.shape()) else { return Ok((Vec::new(), 1)) };
+    /// What the network says about all rows.
+    fn call(&self, slots: &[&mut StableDiffusionSlot]) -> candle_core::Result<Tensor> {
+        let Some(shape) = slots.first().map(|slot| slot.shape()) else {
+            candle_core::bail!("there is nothing to step")
+        };
         if slots.iter().any(|slot| slot.shape() != shape) {
             candle_core::bail!("images of different sizes cannot be stepped together");
         }
         if slots.iter().any(|slot| slot.context() != slots[0].context()) {
             candle_core::bail!("images with texts of different lengths cannot be stepped together");
         }
-        let mut batch = Batch::new(shape, slots.iter().map(|slot| slot.rows()).sum());
-        slots.iter().for_each(|slot| slot.push(&mut batch));
-        let row = shape.area() * self.networks.unet.config().out_channels;
-        Ok((batch.run(&self.networks.unet)?, row))
+        let mut batch = Batch::new(&self.networks.unet);
+        slots.iter().try_for_each(|slot| slot.push(&mut batch))?;
+        batch.run()
     }
 
     /// The picture as the last step predicted it.
     pub(crate) fn preview(&self, slot: &StableDiffusionSlot, decoder: PreviewDecoder) -> Result<Picture, StepError> {
-        x0_kernels::install(|| Ok(self.previews.make(&self.networks, slot.codec(), &slot.predicted_x0(), decoder)?))
+        x0_kernels::install(|| Ok(self.previews.make(&self.networks, slot.codec(), &slot.predicted_x0()?, decoder)?))
     }
 
     /// The picture of a slot whose last step is done.
-    pub(crate) fn decode(&self, slot: &StableDiffusionSlot) -> Result<Picture, StepError> {
-        x0_kernels::install(|| Ok(slot.codec().decode(&self.networks, slot.state().sample())?))
+    pub(crate) fn decode(&self, slot: &mut StableDiffusionSlot) -> Result<Picture, StepError> {
+        x0_kernels::install(|| {
+            slot.finish()?;
+            Ok(slot.codec().decode(&self.networks, slot.state().sample())?)
+        })
     }
 }

@@ -1,5 +1,6 @@
 //! Names, options and configurations: what is taken, and what is refused with which words.
 
+use candle_core::{Device, Tensor};
 use x0_model::generator::{Generator, NoiseSource};
 use x0_model::sampler::{
     Clip, NoiseSchedule, Sampler, SamplerError, SamplerKind, SamplerSpec, SamplerState, SchedulerConfig,
@@ -177,20 +178,25 @@ fn a_learned_variance_must_be_there() {
     let config = config(r#"{"variance_type": "learned_range"}"#);
     let sampler = Sampler::new(&config, &SamplerKind::Ddpm.into(), 3).unwrap();
     assert!(sampler.needs_variance());
-    let mut state = SamplerState::from_noise(sampler, vec![0.5; 4]);
+    let map = |value: f32, channels: usize| Tensor::full(value, (1, 2, 2, channels), &Device::Cpu).unwrap();
+    let mut state = SamplerState::from_noise(sampler, &map(0.5, 1)).unwrap();
     let mut generator = Generator::new(NoiseSource::Torch, 0);
-    let error = state.step(&[0.0; 4], &mut generator).unwrap_err();
-    assert_eq!(error, SamplerError::OutputLength { expected: 8, given: 4 });
-    assert_eq!((state.sampler().position(), state.sample()), (0, [0.5; 4].as_slice()));
-    state.step(&[0.0; 8], &mut generator).unwrap();
+    let error = state.step(&map(0.0, 1), &mut generator).unwrap_err();
+    assert_eq!(error.to_string(), SamplerError::OutputChannels { expected: 2, given: 1 }.to_string());
+    let sample: Vec<f32> = state.sample().flatten_all().unwrap().to_vec1().unwrap();
+    assert_eq!((state.sampler().position(), sample), (0, vec![0.5; 4]));
+    state.step(&map(0.0, 2), &mut generator).unwrap();
 }
 
 #[test]
 fn clipping_does_not_hide_what_is_not_a_number() {
     for text in [r#"{"clip_sample": true}"#, r#"{"thresholding": true}"#] {
         let sampler = Sampler::new(&config(text), &SamplerKind::Ddim.into(), 3).unwrap();
-        let mut state = SamplerState::from_noise(sampler, vec![0.5; 3]);
-        state.step(&[0.1, f32::NAN, 0.1], &mut Generator::new(NoiseSource::Torch, 0)).unwrap();
-        assert!(state.sample()[1].is_nan() && state.x0()[1].is_nan());
+        let map = |values: [f32; 3]| Tensor::from_slice(&values, (1, 1, 3, 1), &Device::Cpu).unwrap();
+        let mut state = SamplerState::from_noise(sampler, &map([0.5; 3])).unwrap();
+        state.step(&map([0.1, f32::NAN, 0.1]), &mut Generator::new(NoiseSource::Torch, 0)).unwrap();
+        for result in [state.sample(), state.x0()] {
+            assert!(result.flatten_all().unwrap().to_vec1::<f32>().unwrap()[1].is_nan());
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! Every sampler, step by step, against the diffusers class that defines it (`data/samplers/make.py`), with real noise and a
 //! model that needs no weights.
 
+use candle_core::{Device, Tensor};
 use safetensors::SafeTensors;
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -10,6 +11,18 @@ use x0_model::sampler::{
 };
 
 const LENGTH: usize = 27;
+
+/// A map of one line of `LENGTH` pixels, from its channels one after the other.
+fn map(values: Vec<f32>) -> Tensor {
+    let channels = values.len() / LENGTH;
+    let map = Tensor::from_vec(values, (1, channels, 1, LENGTH), &Device::Cpu).unwrap();
+    map.permute((0, 2, 3, 1)).unwrap().contiguous().unwrap()
+}
+
+/// The numbers of a map of one channel.
+fn values(map: &Tensor) -> Vec<f32> {
+    map.flatten_all().unwrap().to_vec1().unwrap()
+}
 
 #[derive(Deserialize)]
 struct Case {
@@ -139,9 +152,10 @@ fn check(request: &Request, expected: &Expected, calls: &mut Rows, samples: &mut
     let mut generator = Generator::new(NoiseSource::Torch, expected.seed);
     let noise = generator.draw(LENGTH);
     let mut state = match request.strength {
-        Some(_) => SamplerState::from_image(sampler, &original(), &noise),
-        None => SamplerState::from_noise(sampler, noise),
-    };
+        Some(_) => SamplerState::from_image(sampler, &map(original()), &map(noise)),
+        None => SamplerState::from_noise(sampler, &map(noise)),
+    }
+    .unwrap();
     let mut step = 0;
     while let (Some(call), Some(noising)) = (state.sampler().next_call(), state.sampler().noising()) {
         let place = format!("step {step} of {request:?}");
@@ -151,11 +165,11 @@ fn check(request: &Request, expected: &Expected, calls: &mut Rows, samples: &mut
         assert_near(&format!("noising, {place}"), noising.original, original, 1e-6);
         assert_near(&format!("noising, {place}"), noising.noise, noise, 1e-6 * noise.max(0.1));
 
-        let input: Vec<f32> = state.sample().iter().map(|value| value * call.input_scale).collect();
-        state.step(&request.model(&input, call.timestep), &mut generator).unwrap();
+        let input: Vec<f32> = values(state.sample()).iter().map(|value| value * call.input_scale).collect();
+        state.step(&map(request.model(&input, call.timestep)), &mut generator).unwrap();
         if expected.stored.contains(&step) {
             let (sample, x0) = samples.take().split_at(LENGTH);
-            let worst = difference(state.sample(), sample).max(difference(state.x0(), x0));
+            let worst = difference(&values(state.sample()), sample).max(difference(&values(state.x0()), x0));
             assert!(worst <= tolerance, "{worst:e} over {tolerance:e} at {place}");
         }
         step += 1;
@@ -190,12 +204,12 @@ fn what_diffusers_cannot_compute_is_finite_or_refused() {
         let outcome = request.sampler().map(|sampler| {
             let mut generator = Generator::new(NoiseSource::Torch, 0);
             let noise = generator.draw(LENGTH);
-            let mut state = SamplerState::from_noise(sampler, noise);
+            let mut state = SamplerState::from_noise(sampler, &map(noise)).unwrap();
             while let Some(call) = state.sampler().next_call() {
-                let input: Vec<f32> = state.sample().iter().map(|value| value * call.input_scale).collect();
-                state.step(&request.model(&input, call.timestep), &mut generator).unwrap();
+                let input: Vec<f32> = values(state.sample()).iter().map(|value| value * call.input_scale).collect();
+                state.step(&map(request.model(&input, call.timestep)), &mut generator).unwrap();
             }
-            state.sample().iter().all(|value| value.is_finite())
+            values(state.sample()).iter().all(|value| value.is_finite())
         });
         outcomes.push((request.sampler.as_str(), outcome));
     }

@@ -1,5 +1,6 @@
 //! What holds for every sampler with every option.
 
+use candle_core::{Device, Tensor};
 use proptest::prelude::*;
 use x0_model::generator::{Generator, NoiseSource};
 use x0_model::sampler::{
@@ -7,6 +8,18 @@ use x0_model::sampler::{
 };
 
 const LENGTH: usize = 20;
+
+/// A map of one line of `LENGTH` pixels, from its channels one after the other.
+fn map(values: Vec<f32>) -> Tensor {
+    let channels = values.len() / LENGTH;
+    let map = Tensor::from_vec(values, (1, channels, 1, LENGTH), &Device::Cpu).unwrap();
+    map.permute((0, 2, 3, 1)).unwrap().contiguous().unwrap()
+}
+
+/// The numbers of a map of one channel.
+fn values(map: &Tensor) -> Vec<f32> {
+    map.flatten_all().unwrap().to_vec1().unwrap()
+}
 
 const STABLE_DIFFUSION: &str = r#"{"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear",
     "steps_offset": 1, "set_alpha_to_one": false, "clip_sample": false}"#;
@@ -54,8 +67,8 @@ fn run(state: &mut SamplerState, generator: &mut Generator) -> usize {
     let mut made = 0;
     while let Some(call) = state.sampler().next_call() {
         let squash = |value: &f32| (value * call.input_scale - call.timestep * 0.0005).tanh();
-        let output: Vec<f32> = state.sample().iter().map(squash).collect();
-        state.step(&output, generator).unwrap();
+        let output = values(state.sample()).iter().map(squash).collect();
+        state.step(&map(output), generator).unwrap();
         made += 1;
     }
     made
@@ -79,12 +92,12 @@ proptest! {
 
         let mut generator = Generator::new(NoiseSource::Torch, seed);
         let noise = generator.draw(LENGTH);
-        let mut state = SamplerState::from_noise(sampler, noise);
+        let mut state = SamplerState::from_noise(sampler, &map(noise)).unwrap();
         prop_assert_eq!(run(&mut state, &mut generator), expected);
-        prop_assert!(state.sample().iter().chain(state.x0()).all(|value| value.is_finite()));
+        prop_assert!([state.sample(), state.x0()].iter().all(|map| values(map).iter().all(|value| value.is_finite())));
         prop_assert_eq!(state.sampler().position(), expected);
         prop_assert!(state.sampler().next_call().is_none() && state.sampler().noising().is_none());
-        prop_assert!(state.step(&[0.0; LENGTH], &mut generator).is_err());
+        prop_assert!(state.step(&map(vec![0.0; LENGTH]), &mut generator).is_err());
     }
 
     /// With `dpm2_ancestral` the second call of a step may lie below the level that the step goes to.
@@ -120,8 +133,8 @@ proptest! {
 
         let mut generator = Generator::new(NoiseSource::Philox, seed);
         let noise = generator.draw(LENGTH);
-        let mut state = SamplerState::from_image(partial, &[0.5; LENGTH], &noise);
+        let mut state = SamplerState::from_image(partial, &map(vec![0.5; LENGTH]), &map(noise)).unwrap();
         run(&mut state, &mut generator);
-        prop_assert!(state.sample().iter().all(|value| value.is_finite()));
+        prop_assert!(values(state.sample()).iter().all(|value| value.is_finite()));
     }
 }

@@ -51,7 +51,7 @@ fn a_second_pass_makes_the_picture_larger() {
             let mut slot = tests.model.begin(&request, 0).unwrap();
             assert_eq!((slot.calls(), slot.is_done()), (7, false));
             (0..4).for_each(|_| step(&tests.model, &mut [&mut slot]));
-            assert_eq!((slot.steps_done(), slot.calls(), slot.sample().len()), (4, 7, 4 * 48 * 48));
+            assert_eq!((slot.steps_done(), slot.calls(), slot.sample().unwrap().len()), (4, 7, 4 * 48 * 48));
             let preview = tests.model.preview(&slot, PreviewDecoder::Full).unwrap();
             (0..3).for_each(|_| step(&tests.model, &mut [&mut slot]));
             assert!(slot.is_done());

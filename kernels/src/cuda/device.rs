@@ -114,5 +114,6 @@ fn describe(error: DriverError) -> String {
 }
 
 fn first_line(error: &Error) -> String {
-    driver_error(error).map_or_else(|| error.to_string().lines().next().unwrap_or_default().to_owned(), |error| describe(*error))
+    driver_error(error)
+        .map_or_else(|| error.to_string().lines().next().unwrap_or_default().to_owned(), |error| describe(*error))
 }

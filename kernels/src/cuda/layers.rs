@@ -76,8 +76,7 @@ impl Layer {
         }
         let Conv2dOptions { stride, padding, upsample } = options;
         let kernel = (kernel_height, kernel_width);
-        let shape =
-            Conv2dShape { batch, height, width, in_channels, out_channels, kernel, stride, padding, upsample };
+        let shape = Conv2dShape { batch, height, width, in_channels, out_channels, kernel, stride, padding, upsample };
         let Some((out_height, out_width)) = shape.output() else {
             bail!("a convolution with a kernel of {kernel:?} was given {:?}", x.shape())
         };

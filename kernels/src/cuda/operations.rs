@@ -70,7 +70,8 @@ pub(crate) fn group_norm(
     if !fits || groups == 0 || channels == 0 || !channels.is_multiple_of(groups) {
         bail!("cannot normalise {:?} in {groups} groups with {channels} weights", x.shape())
     }
-    let shape = GroupNormShape { batch: dims[0], positions: dims[1..dims.len() - 1].iter().product(), channels, groups };
+    let shape =
+        GroupNormShape { batch: dims[0], positions: dims[1..dims.len() - 1].iter().product(), channels, groups };
     let x = x.contiguous()?;
     let output = like(&x)?;
     run(&plan::group_norm(element(&x)?, shape, eps, activation.into()), &[&x, weight, bias, &output])?;
@@ -88,18 +89,15 @@ pub(crate) fn layer_norm(x: &Tensor, weight: &Tensor, bias: &Tensor, eps: f64) -
     Ok(output)
 }
 
-pub(crate) fn attention(
-    q: &Tensor,
-    k: &Tensor,
-    v: &Tensor,
-    heads: usize,
-    scale: f32,
-    mask: Mask,
-) -> Result<Tensor> {
+pub(crate) fn attention(q: &Tensor, k: &Tensor, v: &Tensor, heads: usize, scale: f32, mask: Mask) -> Result<Tensor> {
     let (batch, queries, inner) = q.dims3()?;
     let keys = k.dims().get(1).copied().unwrap_or(0);
     let fits = k.dims() == [batch, keys, inner] && v.dims() == k.dims() && keys > 0;
-    if !fits || heads == 0 || inner == 0 || !inner.is_multiple_of(heads) || [k, v].iter().any(|x| x.dtype() != q.dtype())
+    if !fits
+        || heads == 0
+        || inner == 0
+        || !inner.is_multiple_of(heads)
+        || [k, v].iter().any(|x| x.dtype() != q.dtype())
     {
         bail!("attention of {heads} heads was given {:?}, {:?} and {:?}", q.shape(), k.shape(), v.shape())
     }

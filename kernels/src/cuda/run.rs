@@ -3,7 +3,7 @@
 use candle_core::cuda_backend::cudarc::driver::{DevicePtr, LaunchConfig, PushKernelArg, sys};
 use candle_core::cuda_backend::{CudaStorageSlice, WrapErr};
 use candle_core::op::BackpropOp;
-use candle_core::{CudaDevice, CudaStorage, DType, Device, Result, Shape, Storage, Tensor, bail};
+use candle_core::{CudaDevice, CudaStorage, DType, Result, Shape, Storage, Tensor, bail};
 use half::{bf16, f16};
 use x0_cuda::{Architecture, Argument, Element, Launch, Plan};
 
@@ -17,7 +17,12 @@ pub(super) fn device(tensor: &Tensor) -> Result<CudaDevice> {
 
 /// The type of a tensor's elements, which must be one that kernels compute with.
 pub(super) fn element(tensor: &Tensor) -> Result<Element> {
-    Ok(match tensor.dtype() {
+    element_of(tensor.dtype())
+}
+
+/// The same of a type.
+pub(super) fn element_of(dtype: DType) -> Result<Element> {
+    Ok(match dtype {
         DType::F32 => Element::F32,
         DType::F16 => Element::F16,
         DType::BF16 => Element::Bf16,
@@ -48,8 +53,12 @@ pub(super) fn run(plan: &Plan, tensors: &[&Tensor]) -> Result<()> {
     let Some(device) = tensors.first().map(|tensor| device(tensor)).transpose()? else { return Ok(()) };
     let workspaces =
         plan.workspaces.iter().map(|bytes| empty(&device, DType::U8, *bytes)).collect::<Result<Vec<_>>>()?;
-    let addresses =
-        tensors.iter().copied().chain(&workspaces).map(|tensor| address(tensor, &device)).collect::<Result<Vec<_>>>()?;
+    let addresses = tensors
+        .iter()
+        .copied()
+        .chain(&workspaces)
+        .map(|tensor| address(tensor, &device))
+        .collect::<Result<Vec<_>>>()?;
     plan.launches.iter().try_for_each(|launch| start(launch, &addresses, &device))
 }
 
@@ -108,9 +117,4 @@ fn start(launch: &Launch, addresses: &[u64], device: &CudaDevice) -> Result<()> 
     // simulator that checks each access.
     unsafe { builder.launch(config) }.w()?;
     Ok(())
-}
-
-/// Puts a tensor on a device, as `dtype`.
-pub(super) fn place(tensor: &Tensor, device: &Device, dtype: DType) -> Result<Tensor> {
-    tensor.to_dtype(dtype)?.contiguous()?.to_device(device)
 }

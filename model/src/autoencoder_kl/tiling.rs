@@ -2,7 +2,7 @@
 
 use candle_core::{Device, Result, Tensor};
 
-use crate::placement::numbers;
+use crate::layout::numbers;
 
 /// Which share of a tile its neighbour covers, too.
 const OVERLAP: f64 = 0.25;
@@ -60,7 +60,9 @@ impl Tiling {
             columns_out = row.iter().map(|tile| tile.width.min(self.keep)).sum();
             above = row;
         }
-        Tensor::from_vec(joined, (1, rows_out, columns_out, channels), &Device::Cpu)?.to_device(x.device())?.to_dtype(x.dtype())
+        Tensor::from_vec(joined, (1, rows_out, columns_out, channels), &Device::Cpu)?
+            .to_device(x.device())?
+            .to_dtype(x.dtype())
     }
 
     /// Appends the kept part of a row of tiles; says how many rows of pixels that is.

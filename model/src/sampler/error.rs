@@ -22,8 +22,8 @@ pub enum SamplerError {
     Config(#[from] ConfigError),
     #[error("{sampler} is not defined for this model's noise schedule with {steps} steps: a coefficient is not finite")]
     NotFinite { sampler: SamplerKind, steps: usize },
-    #[error("the model returned {given} numbers for a sample of {expected}")]
-    OutputLength { expected: usize, given: usize },
+    #[error("the model returned {given} channels, not {expected}")]
+    OutputChannels { expected: usize, given: usize },
     #[error("the sampler has no step left")]
     Finished,
 }

@@ -3,7 +3,7 @@
 //! A [`Sampler`] holds no tensor. Everything that a sampling method decides depends on the noise schedule alone, so all its
 //! steps are worked out before the first model call: each [`ModelCall`] comes with an [`Update`], which gives the next
 //! sample, the predicted picture and what to remember as weighted sums of tensors. Whoever owns the tensors computes these
-//! sums; [`SamplerState`] does it for slices. Methods, precision and the use of random numbers are those of diffusers 0.42.
+//! sums; [`SamplerState`] does it for tensors. Methods, precision and the use of random numbers are those of diffusers 0.42.
 //!
 //! To add a sampler, write its file with a `DEFINITION` and name it in the list in `kind.rs`.
 
@@ -159,7 +159,13 @@ impl Sampler {
         self.steps.get(self.position).map(|step| step.noising)
     }
 
-    /// What to do with the output of the next model call, which then counts as made; none after the last.
+    /// What to do with the output of the next model call; none after the last.
+    #[must_use]
+    pub fn next_update(&self) -> Option<&Update> {
+        self.steps.get(self.position).map(|step| &step.update)
+    }
+
+    /// [`Self::next_update`] of a call that then counts as made.
     pub fn advance(&mut self) -> Option<&Update> {
         let step = self.steps.get(self.position)?;
         self.position += 1;

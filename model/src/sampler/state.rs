@@ -1,61 +1,69 @@
-//! A sampler with its tensors, as slices.
+//! A sampler with its tensors.
+
+use candle_core::{D, Tensor};
+use x0_kernels::combine;
 
 use super::combination::{Combination, Source};
 use super::step::{Clip, Noise};
 use super::{Sampler, SamplerError};
+use crate::error::StepError;
 use crate::generator::Generator;
+use crate::layout::{channel_last, numbers};
 
-/// One image on its way from noise to picture. All tensors have the sample's length, channels first.
+type Result<T> = std::result::Result<T, StepError>;
+
+/// One image on its way from noise to picture. All tensors are float32 maps `(1, height, width, channels)` on one device.
 #[derive(Clone, Debug)]
 pub struct SamplerState {
     sampler: Sampler,
-    sample: Vec<f32>,
-    memory: Vec<Vec<f32>>,
-    x0: Vec<f32>,
+    sample: Tensor,
+    /// None until a step leaves something.
+    memory: Vec<Option<Tensor>>,
+    x0: Tensor,
 }
 
 /// The tensors that a combination is computed from.
+#[derive(Clone, Copy)]
 struct Sources<'a> {
-    sample: &'a [f32],
-    output: &'a [f32],
-    x0: &'a [f32],
-    noise: &'a [f32],
-    memory: &'a [Vec<f32>],
+    sample: &'a Tensor,
+    output: &'a Tensor,
+    x0: Option<&'a Tensor>,
+    noise: Option<&'a Tensor>,
+    memory: &'a [Option<Tensor>],
 }
 
 impl SamplerState {
     /// Starts from standard normal noise.
-    #[must_use]
-    pub fn from_noise(sampler: Sampler, mut noise: Vec<f32>) -> Self {
-        let scale = sampler.initial_noise_scale();
-        noise.iter_mut().for_each(|value| *value *= scale);
-        Self::from_sample(sampler, noise)
+    ///
+    /// # Errors
+    /// If the device fails.
+    pub fn from_noise(sampler: Sampler, noise: &Tensor) -> Result<Self> {
+        let sample = combine(&[(noise, f64::from(sampler.initial_noise_scale()))], None)?;
+        Self::from_sample(sampler, sample)
     }
 
     /// Starts from a clean picture (or its latent) with standard normal noise put on it.
     ///
-    /// # Panics
-    /// If the lengths differ.
-    #[must_use]
-    pub fn from_image(sampler: Sampler, original: &[f32], noise: &[f32]) -> Self {
-        assert_eq!(original.len(), noise.len(), "the noise must have the shape of the picture");
+    /// # Errors
+    /// If the shapes differ, or the device fails.
+    pub fn from_image(sampler: Sampler, original: &Tensor, noise: &Tensor) -> Result<Self> {
         let sample = match sampler.noising() {
-            Some(scale) => original.iter().zip(noise).map(|(x, e)| scale.original * x + scale.noise * e).collect(),
-            None => original.to_vec(),
+            Some(scale) => combine(&[(original, f64::from(scale.original)), (noise, f64::from(scale.noise))], None)?,
+            None => original.clone(),
         };
         Self::from_sample(sampler, sample)
     }
 
     /// This state, with `x0` as the prediction that is there before the first step.
     #[must_use]
-    pub fn expecting(mut self, x0: Vec<f32>) -> Self {
+    pub fn expecting(mut self, x0: Tensor) -> Self {
         self.x0 = x0;
         self
     }
 
-    fn from_sample(sampler: Sampler, sample: Vec<f32>) -> Self {
-        let memory = vec![Vec::new(); sampler.memory_slots()];
-        Self { x0: vec![0.0; sample.len()], sampler, sample, memory }
+    fn from_sample(sampler: Sampler, sample: Tensor) -> Result<Self> {
+        let memory = vec![None; sampler.memory_slots()];
+        Ok(Self { x0: sample.zeros_like()?, sampler, sample, memory })
     }
 
     #[must_use]
@@ -65,131 +73,114 @@ impl SamplerState {
 
     /// The sample at the noise level of the next model call; after the last, the result.
     #[must_use]
-    pub fn sample(&self) -> &[f32] {
+    pub fn sample(&self) -> &Tensor {
         &self.sample
     }
 
     /// For inpainting, which replaces parts of the sample between steps.
-    pub fn sample_mut(&mut self) -> &mut [f32] {
-        &mut self.sample
+    pub fn replace_sample(&mut self, sample: Tensor) {
+        self.sample = sample;
     }
 
     /// The picture as the last step predicted it; zeros before the first.
     #[must_use]
-    pub fn x0(&self) -> &[f32] {
+    pub fn x0(&self) -> &Tensor {
         &self.x0
     }
 
-    /// Takes the model's output for the next call (after guidance) and moves the sample to the call after it. The output is
-    /// as long as the sample, or twice as long when the model predicts a variance too, which most samplers ignore.
+    /// Takes the model's output for the next call (after guidance) and moves the sample to the call after it. The output has as many
+    /// channels as the sample, or twice as many when the model predicts a variance too, which most samplers ignore.
     ///
     /// # Errors
-    /// An output of another length, and a step after the last. The state is then as before.
-    pub fn step(&mut self, output: &[f32], generator: &mut Generator) -> Result<(), SamplerError> {
-        let length = self.sample.len();
-        let needed = if self.sampler.needs_variance() { 2 * length } else { length };
-        if output.len() != needed && output.len() != 2 * length {
-            return Err(SamplerError::OutputLength { expected: needed, given: output.len() });
+    /// An output of another shape, a step after the last, and a failing device. The state is then as before.
+    pub fn step(&mut self, output: &Tensor, generator: &mut Generator) -> Result<()> {
+        let channels = self.sample.dim(D::Minus1)?;
+        let given = output.dim(D::Minus1)?;
+        let needed = if self.sampler.needs_variance() { 2 * channels } else { channels };
+        if given != needed && given != 2 * channels {
+            return Err(SamplerError::OutputChannels { expected: needed, given }.into());
         }
-        let (output, variance) = output.split_at(length);
-        let update = self.sampler.advance().ok_or(SamplerError::Finished)?;
+        let update = self.sampler.next_update().ok_or(SamplerError::Finished)?;
+        // Put back when all is done.
+        let mut random = generator.clone();
+        let noise = self.draw(update.noise, output, &mut random)?;
+        let output = &output.narrow(D::Minus1, 0, channels)?.contiguous()?;
+        let sources = Sources { sample: &self.sample, output, x0: None, noise: noise.as_ref(), memory: &self.memory };
+        let x0 = match update.clip {
+            Clip::None => sources.combine(&update.x0, None)?,
+            Clip::Range(bound) => sources.combine(&update.x0, Some(bound))?,
+            Clip::Threshold { ratio, max } => threshold(&sources.combine(&update.x0, None)?, ratio, max)?,
+        };
+        let sources = Sources { x0: Some(&x0), ..sources };
+        let next = sources.combine(&update.next, None)?;
+        let remembered = update.memory.iter().map(|(slot, value)| Ok((*slot, sources.combine(value, None)?)));
+        let remembered: Vec<(usize, Tensor)> = remembered.collect::<Result<_>>()?;
 
-        let noise = draw(update.noise, variance, length, generator);
-        let mut x0 = std::mem::take(&mut self.x0);
-        let sources = Sources { sample: &self.sample, output, x0: &[], noise: &noise, memory: &self.memory };
-        sources.combine(&update.x0, &mut x0);
-        clip(update.clip, &mut x0);
-
-        let sources = Sources { x0: &x0, ..sources };
-        let mut next = vec![0.0; length];
-        sources.combine(&update.next, &mut next);
-        let remembered: Vec<(usize, Vec<f32>)> = update
-            .memory
-            .iter()
-            .map(|(slot, combination)| {
-                let mut value = vec![0.0; length];
-                sources.combine(combination, &mut value);
-                (*slot, value)
-            })
-            .collect();
-
-        self.sample = next;
-        self.x0 = x0;
+        (self.sample, self.x0) = (next, x0);
         for (slot, value) in remembered {
-            self.memory[slot] = value;
+            self.memory[slot] = Some(value);
         }
+        self.sampler.advance();
+        *generator = random;
         Ok(())
+    }
+
+    /// The step's noise. `output` is the model's, with the variance that some models predict.
+    fn draw(&self, noise: Noise, output: &Tensor, generator: &mut Generator) -> Result<Option<Tensor>> {
+        let scale: Box<dyn Fn(f32) -> f32> = match noise {
+            Noise::None => return Ok(None),
+            Noise::Standard => Box::new(|_| 1.0),
+            Noise::Learned => Box::new(f32::sqrt),
+            Noise::LearnedRange { min_log, max_log } => Box::new(move |variance| {
+                let fraction = (variance + 1.0) / 2.0;
+                (0.5 * (fraction * max_log + (1.0 - fraction) * min_log)).exp()
+            }),
+        };
+        let (_, height, width, channels) = self.sample.dims4()?;
+        let drawn = channel_last(&generator.draw(self.sample.elem_count()), (channels, height, width))?;
+        let drawn = match noise {
+            Noise::None | Noise::Standard => drawn,
+            Noise::Learned | Noise::LearnedRange { .. } => {
+                let variance = numbers(&output.narrow(D::Minus1, channels, channels)?)?;
+                let scaled = numbers(&drawn)?.iter().zip(variance).map(|(value, v)| value * scale(v)).collect();
+                Tensor::from_vec(scaled, drawn.shape(), drawn.device())?
+            }
+        };
+        Ok(Some(drawn.to_device(self.sample.device())?))
     }
 }
 
 impl Sources<'_> {
-    fn get(&self, source: Source) -> &[f32] {
-        match source {
-            Source::Sample => self.sample,
-            Source::Output => self.output,
+    fn get(&self, source: Source) -> Result<&Tensor> {
+        let found = match source {
+            Source::Sample => Some(self.sample),
+            Source::Output => Some(self.output),
             Source::X0 => self.x0,
             Source::Noise => self.noise,
-            Source::Memory(slot) => &self.memory[slot],
-        }
+            Source::Memory(slot) => self.memory[slot].as_ref(),
+        };
+        found.ok_or_else(|| candle_core::Error::msg(format!("a sampler asked for {source:?} too early")).into())
     }
 
-    /// Sums in double precision: large terms often cancel.
-    fn combine(&self, combination: &Combination, result: &mut [f32]) {
-        const BLOCK: usize = 256;
-        let terms: Vec<(&[f32], f64)> =
-            combination.terms().iter().map(|(source, coefficient)| (self.get(*source), *coefficient)).collect();
-        for (index, block) in result.chunks_mut(BLOCK).enumerate() {
-            let start = index * BLOCK;
-            let mut sums = [0.0_f64; BLOCK];
-            for (tensor, coefficient) in &terms {
-                for (sum, value) in sums.iter_mut().zip(&tensor[start..start + block.len()]) {
-                    *sum += coefficient * f64::from(*value);
-                }
-            }
-            for (value, sum) in block.iter_mut().zip(sums) {
-                *value = sum as f32;
-            }
+    fn combine(&self, combination: &Combination, bound: Option<f32>) -> Result<Tensor> {
+        if combination.terms().is_empty() {
+            return Ok(self.sample.zeros_like()?);
         }
+        let terms = combination.terms().iter();
+        let terms: Vec<(&Tensor, f64)> =
+            terms.map(|(source, factor)| Ok((self.get(*source)?, *factor))).collect::<Result<_>>()?;
+        Ok(combine(&terms, bound)?)
     }
 }
 
-fn draw(noise: Noise, variance: &[f32], length: usize, generator: &mut Generator) -> Vec<f32> {
-    if noise == Noise::None {
-        return Vec::new();
-    }
-    let mut values = generator.draw(length);
-    let scaled = values.iter_mut().zip(variance);
-    match noise {
-        Noise::None | Noise::Standard => {}
-        Noise::Learned => scaled.for_each(|(value, variance)| *value *= variance.sqrt()),
-        Noise::LearnedRange { min_log, max_log } => scaled.for_each(|(value, variance)| {
-            let fraction = (variance + 1.0) / 2.0;
-            *value *= (0.5 * (fraction * max_log + (1.0 - fraction) * min_log)).exp();
-        }),
-    }
-    values
-}
-
-fn clip(clip: Clip, values: &mut [f32]) {
-    match clip {
-        Clip::None => {}
-        Clip::Range(bound) => values.iter_mut().for_each(|value| *value = clamp(*value, bound)),
-        Clip::Threshold { ratio, max } => {
-            let bound = quantile(values, ratio).max(1.0).min(max);
-            values.iter_mut().for_each(|value| *value = clamp(*value, bound) / bound);
-        }
-    }
-}
-
-/// To -bound ..= bound. What is not a number stays so, that the fault can be found.
-fn clamp(value: f32, bound: f32) -> f32 {
-    if value > bound {
-        bound
-    } else if value < -bound {
-        -bound
-    } else {
-        value
-    }
+/// Dynamic thresholding, see [`Clip::Threshold`]. On a CUDA device this waits for it: no model of Stable Diffusion asks for it.
+fn threshold(x0: &Tensor, ratio: f32, max: f32) -> Result<Tensor> {
+    let mut values = numbers(x0)?;
+    let bound = quantile(&values, ratio).max(1.0).min(max);
+    // What is not a number stays so, that the fault can be found.
+    let clamp = |value: f32| if value.is_nan() { value } else { value.clamp(-bound, bound) };
+    values.iter_mut().for_each(|value| *value = clamp(*value) / bound);
+    Ok(Tensor::from_vec(values, x0.shape(), &candle_core::Device::Cpu)?.to_device(x0.device())?)
 }
 
 /// `torch.quantile` of the absolute values, with its single-precision rank.

@@ -1,13 +1,15 @@
 //! The second pass of an image, at a larger size.
 
-use candle_core::Result;
+use candle_core::Tensor;
 
 use super::components::Networks;
 use super::conditions::Conditions;
 use super::interpolate::{Method, interpolate};
 use super::latents::Codec;
 use super::start::picture_in_size;
+use crate::error::StepError;
 use crate::generator::Generator;
+use crate::layout::channel_first;
 use crate::noise::Seeds;
 use crate::picture::Picture;
 use crate::request::Upscaler;
@@ -32,10 +34,17 @@ pub(super) struct Enlargement {
 impl Enlargement {
     /// Begins the second pass with what the first one made. As in AUTOMATIC1111, the noise is the first of the same seed, at the
     /// new size.
-    pub(super) fn begin(&self, networks: &Networks, made: &[f32], codec: Codec) -> Result<(SamplerState, Generator)> {
+    pub(super) fn begin(
+        &self,
+        networks: &Networks,
+        made: &Tensor,
+        codec: Codec,
+    ) -> std::result::Result<(SamplerState, Generator), StepError> {
         let SecondPass { codec: larger, sampler, upscaler } = &self.pass;
         let latents = match way(*upscaler) {
-            Way::Latents(method) => interpolate(made, codec.shape, larger.shape, method),
+            Way::Latents(method) => {
+                larger.shape.map(&interpolate(&channel_first(made)?, codec.shape, larger.shape, method))?
+            }
             Way::Picture(resize) => {
                 let scale = networks.vae.scale() as u32;
                 let (width, height) = (larger.shape.width as u32 * scale, larger.shape.height as u32 * scale);
@@ -44,8 +53,10 @@ impl Enlargement {
             }
         };
         let mut generator = self.seeds.generator();
-        let noise = self.seeds.draw(&mut generator, larger.shape.sides());
-        let state = SamplerState::from_image(sampler.clone(), &latents, &noise);
+        let noise = larger.shape.map(&self.seeds.draw(&mut generator, larger.shape.sides()))?;
+        let placement = networks.unet.placement();
+        let (latents, noise) = (placement.place_float32(&latents)?, placement.place_float32(&noise)?);
+        let state = SamplerState::from_image(sampler.clone(), &latents, &noise)?;
         Ok((state.expecting(latents), generator))
     }
 }

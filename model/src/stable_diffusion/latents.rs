@@ -3,7 +3,7 @@
 use candle_core::{Device, Result, Tensor};
 
 use super::components::{Autoencoder, Kind, Networks};
-use super::maps::{LatentShape, channel_first, map_picture};
+use super::maps::{LatentShape, map_picture};
 use crate::autoencoder_kl::{AutoencoderKL, AutoencoderKLConfig};
 use crate::generator::Generator;
 use crate::picture::Picture;
@@ -27,38 +27,38 @@ pub(super) enum Normalization {
 }
 
 impl Codec {
-    /// Latents of a picture, `(1, h, w, channels)` in -1..=1, channel after channel. An `AutoencoderKL` draws noise for them.
+    /// Latents of a picture, which is `(1, h, w, channels)` in -1..=1, on the processor. An `AutoencoderKL` draws noise for them.
     pub(super) fn encode(
         self,
         networks: &Networks,
         picture: &Tensor,
         generator: &mut Generator,
         normalization: Normalization,
-    ) -> Result<Vec<f32>> {
+    ) -> Result<Tensor> {
         match &networks.vae {
-            Autoencoder::Tiny(vae) => channel_first(&(vae.encode(picture)? * vae.config().scaling_factor)?),
+            Autoencoder::Tiny(vae) => vae.encode(picture)? * vae.config().scaling_factor,
             Autoencoder::Kl(vae) => {
                 let distribution = if self.tiled { vae.encode_tiled(picture)? } else { vae.encode(picture)? };
                 let noise = self.shape.map(&generator.draw(self.shape.len()))?;
-                channel_first(&self.normalized(vae, &distribution.sample(&noise)?, normalization)?)
+                self.normalized(vae, &distribution.sample(&noise)?, normalization)
             }
         }
     }
 
     /// The most likely latents of a picture, as [`Self::encode`].
-    pub(super) fn encode_mean(self, networks: &Networks, picture: &Tensor) -> Result<Vec<f32>> {
+    pub(super) fn encode_mean(self, networks: &Networks, picture: &Tensor) -> Result<Tensor> {
         match &networks.vae {
-            Autoencoder::Tiny(vae) => channel_first(&(vae.encode(picture)? * vae.config().scaling_factor)?),
+            Autoencoder::Tiny(vae) => vae.encode(picture)? * vae.config().scaling_factor,
             Autoencoder::Kl(vae) => {
                 let distribution = if self.tiled { vae.encode_tiled(picture)? } else { vae.encode(picture)? };
-                channel_first(&self.normalized(vae, &distribution.mean, Normalization::Full)?)
+                self.normalized(vae, &distribution.mean, Normalization::Full)
             }
         }
     }
 
     fn normalized(self, vae: &AutoencoderKL, latents: &Tensor, normalization: Normalization) -> Result<Tensor> {
         let factor = vae.config().scaling_factor;
-        match statistics(vae.config(), self.kind)? {
+        match statistics(vae.config(), self.kind, latents.device())? {
             Some((mean, std)) if normalization == Normalization::Full => {
                 (latents.broadcast_sub(&mean)? * factor)?.broadcast_div(&std)
             }
@@ -66,14 +66,13 @@ impl Codec {
         }
     }
 
-    /// The picture of latents, channel after channel.
-    pub(super) fn decode(self, networks: &Networks, latents: &[f32]) -> Result<Picture> {
-        let latents = self.shape.map(latents)?;
+    /// The picture of latents, a float32 map of any device.
+    pub(super) fn decode(self, networks: &Networks, latents: &Tensor) -> Result<Picture> {
         let map = match &networks.vae {
             Autoencoder::Tiny(vae) => vae.decode(&(latents / vae.config().scaling_factor)?)?,
             Autoencoder::Kl(vae) => {
                 let factor = vae.config().scaling_factor;
-                let latents = match statistics(vae.config(), self.kind)? {
+                let latents = match statistics(vae.config(), self.kind, latents.device())? {
                     Some((mean, std)) => (latents.broadcast_mul(&std)? / factor)?.broadcast_add(&mean)?,
                     None => (latents / factor)?,
                 };
@@ -85,9 +84,9 @@ impl Codec {
 }
 
 /// Mean and standard deviation of each latent channel, which the pipelines of Stable Diffusion 1 and 2 ignore.
-fn statistics(config: &AutoencoderKLConfig, kind: Kind) -> Result<Option<(Tensor, Tensor)>> {
+fn statistics(config: &AutoencoderKLConfig, kind: Kind, device: &Device) -> Result<Option<(Tensor, Tensor)>> {
     let row = |values: &[f64]| {
-        Tensor::from_vec(values.iter().map(|x| *x as f32).collect::<Vec<_>>(), (1, 1, 1, values.len()), &Device::Cpu)
+        Tensor::from_vec(values.iter().map(|x| *x as f32).collect::<Vec<_>>(), (1, 1, 1, values.len()), device)
     };
     match (kind, &config.latents_mean, &config.latents_std) {
         (Kind::StableDiffusionXl { .. }, Some(mean), Some(std)) => Ok(Some((row(mean)?, row(std)?))),

@@ -1,11 +1,13 @@
 //! The cheapest picture of latents: each latent pixel becomes one pixel, whose colour is a linear function of its channels.
 
-use candle_core::Result;
+use candle_core::{Result, Tensor};
+use x0_kernels::latent_colors;
 
 use super::components::{AutoencoderConfig, Components, Networks};
 use super::latents::Codec;
 use super::maps::{LatentShape, picture_map};
 use crate::generator::{Generator, NoiseSource};
+use crate::layout::numbers;
 use crate::picture::{Channels, Picture};
 
 /// Shape of Stable Diffusion's own autoencoders.
@@ -60,13 +62,11 @@ impl LatentColors {
         let picture = Picture::from_signed(&spots, FIT_SPOTS, FIT_SPOTS, Channels::Rgb).resized(size, size);
         let shape = LatentShape { height: FIT_SIZE, width: FIT_SIZE, ..codec.shape };
         let latents = Codec { shape, tiled: false, ..codec }.encode_mean(networks, &picture_map(&picture)?)?;
+        let latents = numbers(&latents)?;
         let small = picture.resized(FIT_SIZE as u32, FIT_SIZE as u32);
         let colors: Vec<f64> = small.bytes.iter().map(|value| f64::from(*value) / 127.5 - 1.0).collect();
-        let sample = |at: usize| -> Vec<f64> {
-            let channels = latents.iter().skip(at).step_by(shape.area()).map(|x| f64::from(*x));
-            channels.chain([1.0]).collect()
-        };
-        let samples: Vec<Vec<f64>> = (0..shape.area()).map(sample).collect();
+        let sample = |pixel: &[f32]| pixel.iter().map(|x| f64::from(*x)).chain([1.0]).collect();
+        let samples: Vec<Vec<f64>> = latents.chunks_exact(shape.channels).map(sample).collect();
         let of_color = |color: usize| {
             let targets: Vec<f64> = colors.iter().skip(color).step_by(3).copied().collect();
             least_squares(&samples, &targets).into_iter().map(|x| x as f32).collect()
@@ -74,13 +74,10 @@ impl LatentColors {
         Ok(Self([of_color(0), of_color(1), of_color(2)]))
     }
 
-    /// Colours, pixel after pixel, of latents, channel after channel.
-    pub(super) fn apply(&self, latents: &[f32], shape: LatentShape) -> Vec<f32> {
-        let color = |row: &[f32], at: usize| {
-            let channels = latents.iter().skip(at).step_by(shape.area());
-            row[shape.channels] + row.iter().zip(channels).map(|(factor, x)| factor * x).sum::<f32>()
-        };
-        (0..shape.area()).flat_map(|at| self.0.iter().map(move |row| color(row, at))).collect()
+    /// The colours `(1, height, width, 3)` of latents `(1, height, width, channels)`.
+    pub(super) fn apply(&self, latents: &Tensor) -> Result<Tensor> {
+        let rows = Tensor::from_vec(self.0.concat(), (3, self.0[0].len()), latents.device())?;
+        latent_colors(latents, &rows)
     }
 }
 
@@ -111,7 +108,7 @@ fn least_squares(samples: &[Vec<f64>], targets: &[f64]) -> Vec<f64> {
 
 #[cfg(test)]
 mod tests {
-    use super::{LatentColors, LatentShape, least_squares};
+    use super::{LatentColors, LatentShape, least_squares, numbers};
 
     #[test]
     fn a_linear_function_is_found_again() {
@@ -125,8 +122,9 @@ mod tests {
 
     #[test]
     fn colors_are_sums_over_channels() {
-        let shape = LatentShape { channels: 4, height: 1, width: 2 };
-        let colors = LatentColors::stable_diffusion_xl().apply(&[0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0], shape);
+        let latents = LatentShape { channels: 4, height: 1, width: 2 }.map(&[0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]);
+        let colors =
+            LatentColors::stable_diffusion_xl().apply(&latents.unwrap()).and_then(|map| numbers(&map)).unwrap();
         let expected = [150.0, 140.0, 130.0, 210.0, 200.0, 190.0].map(|x| x / 127.5 - 1.0);
         assert!(colors.iter().zip(expected).all(|(a, e)| (a - e).abs() < 1e-6), "{colors:?}");
     }

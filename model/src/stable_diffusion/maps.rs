@@ -2,9 +2,8 @@
 
 use candle_core::{Device, Result, Tensor};
 
-use crate::layout::{push_channel_first, push_channel_last};
+use crate::layout::channel_last;
 use crate::picture::{Channels, Picture};
-use crate::placement::numbers;
 
 /// Of one image's latents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,21 +27,10 @@ impl LatentShape {
         (self.channels, self.height, self.width)
     }
 
-    /// `(1, height, width, channels)`
+    /// `(1, height, width, channels)` on the processor.
     pub(crate) fn map(self, values: &[f32]) -> Result<Tensor> {
-        let mut pixels = Vec::with_capacity(values.len());
-        push_channel_last(values, self.channels, 1.0, &mut pixels);
-        Tensor::from_vec(pixels, (1, self.height, self.width, self.channels), &Device::Cpu)
+        channel_last(values, self.sides())
     }
-}
-
-/// The numbers of a map of one image, channel after channel.
-pub(crate) fn channel_first(map: &Tensor) -> Result<Vec<f32>> {
-    let (_, _, _, channels) = map.dims4()?;
-    let pixels = numbers(map)?;
-    let mut values = Vec::with_capacity(pixels.len());
-    push_channel_first(&pixels, channels, &mut values);
-    Ok(values)
 }
 
 /// A picture as a map `(1, height, width, channels)` in -1..=1, by diffusers' `VaeImageProcessor`.
@@ -52,9 +40,10 @@ pub(crate) fn picture_map(picture: &Picture) -> Result<Tensor> {
     Tensor::from_vec(values, shape, &Device::Cpu)
 }
 
-/// The picture of a map `(1, height, width, 1 or 3)` in -1..=1.
+/// The picture of a map `(1, height, width, 1 or 3)` in -1..=1, of any device.
 pub(crate) fn map_picture(map: &Tensor) -> Result<Picture> {
     let (_, height, width, channels) = map.dims4()?;
     let channels = if channels == 1 { Channels::Gray } else { Channels::Rgb };
-    Ok(Picture::from_signed(&numbers(map)?, width as u32, height as u32, channels))
+    let bytes = x0_kernels::picture_bytes(&map.contiguous()?)?;
+    Ok(Picture { width: width as u32, height: height as u32, channels, bytes })
 }

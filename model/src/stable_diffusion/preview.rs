@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-use candle_core::{Device, Result, Tensor};
+use candle_core::{Result, Tensor};
 
 use super::blueprint::StableDiffusionBlueprint;
 use super::components::{AutoencoderConfig, Components, Networks};
@@ -49,12 +49,12 @@ impl Previews {
         Self { components, colors }
     }
 
-    /// The picture of latents, channel after channel.
+    /// The picture of latents, a float32 map where the networks are.
     pub(super) fn make(
         &self,
         networks: &Networks,
         codec: Codec,
-        latents: &[f32],
+        latents: &Tensor,
         decoder: PreviewDecoder,
     ) -> Result<Picture> {
         let chosen = if decoder == PreviewDecoder::Auto { best(&self.components, codec.shape) } else { decoder };
@@ -62,14 +62,14 @@ impl Previews {
             PreviewDecoder::Auto | PreviewDecoder::Full => codec.decode(networks, latents),
             PreviewDecoder::Linear => self.linear(networks, codec, latents),
             PreviewDecoder::Tiny => match &networks.tiny {
-                Some(tiny) => map_picture(&tiny.decode(&(codec.shape.map(latents)? / self.tiny_scale())?)?),
+                Some(tiny) => map_picture(&tiny.decode(&(latents / self.tiny_scale())?)?),
                 // A model without one shows what costs as little.
                 None => self.linear(networks, codec, latents),
             },
         }
     }
 
-    fn linear(&self, networks: &Networks, codec: Codec, latents: &[f32]) -> Result<Picture> {
+    fn linear(&self, networks: &Networks, codec: Codec, latents: &Tensor) -> Result<Picture> {
         let colors = match self.colors.get() {
             Some(colors) => colors,
             None => {
@@ -77,8 +77,7 @@ impl Previews {
                 self.colors.get_or_init(|| fitted)
             }
         };
-        let shape = (1, codec.shape.height, codec.shape.width, 3);
-        map_picture(&Tensor::from_vec(colors.apply(latents, codec.shape), shape, &Device::Cpu)?)
+        map_picture(&colors.apply(latents)?)
     }
 
     /// What the UNet's latents are divided by to become the small autoencoder's.

@@ -1,5 +1,8 @@
 //! One image on its way from noise to picture.
 
+use candle_core::Tensor;
+use x0_kernels::FiniteCheck;
+
 use super::batch::Batch;
 use super::components::Networks;
 use super::conditions::Conditions;
@@ -9,12 +12,11 @@ use super::maps::LatentShape;
 use super::start::{Kept, Start};
 use crate::error::StepError;
 use crate::generator::Generator;
-use crate::guidance::{Guidance, compose};
-use crate::layout::push_channel_first;
+use crate::guidance::{Guidance, guided};
 use crate::model::StepReport;
 use crate::sampler::{SamplerError, SamplerState};
 
-/// The state of one image. All tensors are in torch's order, channel after channel.
+/// The state of one image. All tensors are float32 maps `(1, height, width, channels)` where the networks are.
 #[derive(Debug)]
 pub(crate) struct StableDiffusionSlot {
     state: SamplerState,
@@ -22,15 +24,14 @@ pub(crate) struct StableDiffusionSlot {
     conditions: Conditions,
     guidance: Guidance,
     codec: Codec,
-    /// Further channels of the network's input, pixel after pixel.
-    input: Option<Vec<f32>>,
+    /// Further channels of the network's input.
+    input: Option<Tensor>,
     kept: Option<Kept>,
     /// What comes after the first pass.
     enlargement: Option<Enlargement>,
     /// Model calls of the first pass, once the second has begun.
     calls_before: usize,
-    /// What the network said about each row in the last step; kept for its memory.
-    outputs: Vec<Vec<f32>>,
+    finite: FiniteCheck,
 }
 
 impl StableDiffusionSlot {
@@ -43,8 +44,8 @@ impl StableDiffusionSlot {
         enlargement: Option<Enlargement>,
     ) -> Self {
         let Start { state, input, kept } = start;
-        let outputs = vec![Vec::new(); conditions.rows().count()];
-        Self { state, generator, conditions, guidance, codec, input, kept, enlargement, calls_before: 0, outputs }
+        let finite = FiniteCheck::default();
+        Self { state, generator, conditions, guidance, codec, input, kept, enlargement, calls_before: 0, finite }
     }
 
     pub(crate) fn state(&self) -> &SamplerState {
@@ -83,9 +84,9 @@ impl StableDiffusionSlot {
         self.codec.shape
     }
 
-    /// How many rows of a network call this image takes.
+    /// How many rows [`Self::push`] appends.
     pub(super) fn rows(&self) -> usize {
-        self.outputs.len()
+        if self.state.sampler().next_call().is_some() { self.conditions.rows().count() } else { 0 }
     }
 
     /// How many tokens of text each of its rows is conditioned on.
@@ -94,50 +95,51 @@ impl StableDiffusionSlot {
     }
 
     /// The clean sample as the last step predicted it, with the part of the picture that is kept.
-    pub(super) fn predicted_x0(&self) -> Vec<f32> {
-        let mut x0 = self.state.x0().to_vec();
-        if let Some(kept) = &self.kept {
-            kept.restore(&mut x0, None);
+    pub(super) fn predicted_x0(&self) -> candle_core::Result<Tensor> {
+        match &self.kept {
+            Some(kept) => kept.restore(self.state.x0(), None),
+            None => Ok(self.state.x0().clone()),
         }
-        x0
     }
 
     /// Appends the rows of the next network call, if there is one.
-    pub(super) fn push(&self, batch: &mut Batch) {
-        if let Some(call) = self.state.sampler().next_call() {
-            for condition in self.conditions.rows() {
-                batch.push(self.state.sample(), call, self.input.as_deref(), condition);
-            }
+    pub(super) fn push(&self, batch: &mut Batch<'_>) -> candle_core::Result<()> {
+        match self.state.sampler().next_call() {
+            Some(call) => batch.push(self.state.sample(), call, self.input.as_ref(), self.conditions.rows()),
+            None => Ok(()),
         }
     }
 
-    /// Takes what the network said about the rows that [`Self::push`] appended, pixel after pixel.
-    pub(super) fn advance<'a>(&mut self, rows: &mut impl Iterator<Item = &'a [f32]>) -> Result<StepReport, StepError> {
+    /// Takes what the network said about the rows that [`Self::push`] appended, `(rows, height, width, channels)`.
+    pub(super) fn advance(&mut self, rows: &Tensor) -> Result<StepReport, StepError> {
         let call = self.state.sampler().next_call().ok_or(SamplerError::Finished)?;
-        let shape = self.codec.shape;
-        let count = self.outputs.len();
-        for (output, row) in self.outputs.iter_mut().zip(rows.take(count)) {
-            output.clear();
-            push_channel_first(row, row.len() / shape.area(), output);
-        }
-        let output = match (&self.conditions, self.outputs.as_mut_slice()) {
-            (Conditions::Guided { weights, .. }, [negative, positive, others @ ..]) => {
-                // Beyond the prediction lies a variance, in some models; it is that of the first conditional row.
-                let (negative, predicted) = (&negative[..shape.len()], &mut positive[..shape.len()]);
-                compose(negative, predicted, others, weights);
-                self.guidance.apply(negative, predicted);
-                positive
-            }
-            (Conditions::One(_) | Conditions::Guided { .. }, outputs) => &mut outputs[0],
+        let rows = self.finite.widen(rows)?;
+        self.check()?;
+        let output = match &self.conditions {
+            Conditions::One(_) => rows,
+            Conditions::Guided { weights, .. } => guided(&rows, weights, self.guidance, self.codec.shape.channels)?,
         };
-        if !output.iter().all(|value| value.is_finite()) {
-            return Err(StepError::NotFinite { step: self.calls_made() as u32 + 1 });
-        }
-        self.state.step(output, &mut self.generator)?;
+        self.state.step(&output, &mut self.generator)?;
         if let Some(kept) = &self.kept {
-            let noising = self.state.sampler().noising();
-            kept.restore(self.state.sample_mut(), noising);
+            let restored = kept.restore(self.state.sample(), self.state.sampler().noising());
+            self.state.replace_sample(restored.map_err(|error| StepError::from(error).after_step())?);
         }
         Ok(StepReport { timestep: call.timestep, sigma: call.sigma })
+    }
+
+    /// That all numbers so far were finite, as far as it is known.
+    fn check(&mut self) -> Result<(), StepError> {
+        if self.finite.failed()? {
+            return Err(StepError::NotFinite { step: self.calls_made() as u32 + 1 });
+        }
+        Ok(())
+    }
+
+    /// That all numbers were finite; waits until it is known.
+    pub(super) fn finish(&mut self) -> Result<(), StepError> {
+        if self.finite.wait()? {
+            return Err(StepError::NotFinite { step: self.calls_made() as u32 });
+        }
+        Ok(())
     }
 }

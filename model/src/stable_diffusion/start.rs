@@ -1,11 +1,13 @@
 //! Where an image starts: from noise, from a picture, or from a picture with a hole. The random numbers are drawn in the order of
 //! diffusers' pipelines, which later steps depend on, too.
 
-use candle_core::{Result, Tensor};
+use candle_core::{D, Device, Result, Tensor};
+use x0_kernels::restore;
 
 use super::components::Networks;
 use super::latents::{Codec, Normalization};
 use super::maps::picture_map;
+use crate::error::StepError;
 use crate::generator::Generator;
 use crate::noise::Seeds;
 use crate::picture::Picture;
@@ -45,18 +47,18 @@ pub(super) struct Mask {
 #[derive(Debug)]
 pub(super) struct Start {
     pub(super) state: SamplerState,
-    /// Further channels of the network's input, pixel after pixel: mask and latents of the masked picture.
-    pub(super) input: Option<Vec<f32>>,
+    /// Further channels of the network's input, `(1, height, width, further)`: mask and latents of the masked picture.
+    pub(super) input: Option<Tensor>,
     pub(super) kept: Option<Kept>,
 }
 
 /// The part of a picture that is not made anew.
 #[derive(Debug)]
 pub(super) struct Kept {
-    /// One number for each latent pixel: 1 where the picture is made anew.
-    mask: Vec<f32>,
-    latents: Vec<f32>,
-    noise: Vec<f32>,
+    /// `(1, height, width, 1)`: 1 where the picture is made anew.
+    mask: Tensor,
+    latents: Tensor,
+    noise: Tensor,
 }
 
 impl StartFrom {
@@ -67,16 +69,20 @@ impl StartFrom {
         sampler: Sampler,
         seeds: Seeds,
         generator: &mut Generator,
-    ) -> Result<Start> {
+    ) -> std::result::Result<Start, StepError> {
+        let placement = networks.unet.placement();
+        let draw = |generator: &mut Generator| {
+            placement.place_float32(&codec.shape.map(&seeds.draw(generator, codec.shape.sides()))?)
+        };
         match self {
             Self::Noise => {
-                let state = SamplerState::from_noise(sampler, seeds.draw(generator, codec.shape.sides()));
+                let state = SamplerState::from_noise(sampler, &draw(generator)?)?;
                 Ok(Start { state, input: None, kept: None })
             }
             Self::Picture(picture) => {
                 let latents = codec.encode(networks, picture, generator, Normalization::Full)?;
-                let noise = seeds.draw(generator, codec.shape.sides());
-                let state = SamplerState::from_image(sampler, &latents, &noise);
+                let latents = placement.place_float32(&latents)?;
+                let state = SamplerState::from_image(sampler, &latents, &draw(generator)?)?;
                 Ok(Start { state, input: None, kept: None })
             }
             Self::Masked(masked) => masked.begin(networks, codec, sampler, seeds, generator),
@@ -92,40 +98,45 @@ impl MaskedPicture {
         sampler: Sampler,
         seeds: Seeds,
         generator: &mut Generator,
-    ) -> Result<Start> {
-        let (shape, encode) = (codec.shape, |picture: &Tensor, generator: &mut Generator| {
+    ) -> std::result::Result<Start, StepError> {
+        let (shape, placement) = (codec.shape, networks.unet.placement());
+        let encode = |picture: &Tensor, generator: &mut Generator| {
             codec.encode(networks, picture, generator, Normalization::ScalingFactor)
-        });
+        };
         let latents = if self.seen && self.full_strength { None } else { Some(encode(&self.picture, generator)?) };
-        let noise = seeds.draw(generator, shape.sides());
-        let mask = self.mask.shrunk(shape.height, shape.width);
+        let noise = placement.place_float32(&shape.map(&seeds.draw(generator, shape.sides()))?)?;
+        let mask = self.mask.shrunk(shape.height, shape.width)?;
         let state = match &latents {
             Some(latents) if !self.full_strength => {
-                SamplerState::from_image(sampler, &self.filled(latents, &mask, seeds, codec), &noise)
+                let filled = placement.place_float32(&self.filled(latents, &mask, seeds, codec)?)?;
+                SamplerState::from_image(sampler, &filled, &noise)?
             }
-            _ => SamplerState::from_noise(sampler, noise.clone()),
+            _ => SamplerState::from_noise(sampler, &noise)?,
         };
         if self.seen {
             let hidden = encode(&self.mask.hide(&self.picture)?, generator)?;
-            return Ok(Start { state, input: Some(seen_channels(&mask, &hidden, shape.area())), kept: None });
+            let input = placement.place_float32(&Tensor::cat(&[&mask, &hidden], D::Minus1)?)?;
+            return Ok(Start { state, input: Some(input), kept: None });
         }
         // diffusers encodes the masked picture although this network does not see it: its noise is drawn all the same.
         networks.vae.skip_noise(generator, shape.len());
-        let kept = latents.map(|latents| Kept { mask, latents, noise });
-        Ok(Start { state, input: None, kept })
+        let kept = latents.map(|latents| {
+            let (mask, latents) = (placement.place_float32(&mask)?, placement.place_float32(&latents)?);
+            Ok::<_, candle_core::Error>(Kept { mask, latents, noise })
+        });
+        Ok(Start { state, input: None, kept: kept.transpose()? })
     }
 }
 
 impl MaskedPicture {
     /// The picture's latents, and what the masked part starts from in their place.
-    fn filled(&self, latents: &[f32], mask: &[f32], seeds: Seeds, codec: Codec) -> Vec<f32> {
+    fn filled(&self, latents: &Tensor, mask: &Tensor, seeds: Seeds, codec: Codec) -> Result<Tensor> {
         let fill = match self.fill {
-            MaskFill::Picture => return latents.to_vec(),
-            MaskFill::Noise => seeds.draw(&mut seeds.generator(), codec.shape.sides()),
-            MaskFill::Nothing => vec![0.0; latents.len()],
+            MaskFill::Picture => return Ok(latents.clone()),
+            MaskFill::Noise => codec.shape.map(&seeds.draw(&mut seeds.generator(), codec.shape.sides()))?,
+            MaskFill::Nothing => latents.zeros_like()?,
         };
-        let values = latents.iter().zip(fill).zip(mask.iter().cycle());
-        values.map(|((latent, fill), white)| if *white == 0.0 { *latent } else { fill }).collect()
+        restore(&fill, mask, latents, latents, (1.0, 0.0))
     }
 }
 
@@ -138,11 +149,12 @@ impl Mask {
         Self { pixels, width: picture.width as usize, height: picture.height as usize }
     }
 
-    /// The nearest pixels of a smaller mask, as torch's `interpolate` picks them.
-    fn shrunk(&self, height: usize, width: usize) -> Vec<f32> {
+    /// The nearest pixels of a smaller mask, as torch's `interpolate` picks them: `(1, height, width, 1)`.
+    fn shrunk(&self, height: usize, width: usize) -> Result<Tensor> {
         let pick = |i: usize, to: usize, from: usize| ((i as f32 * (from as f32 / to as f32)) as usize).min(from - 1);
         let rows = (0..height).map(|y| pick(y, height, self.height) * self.width);
-        rows.flat_map(|row| (0..width).map(move |x| self.pixels[row + pick(x, width, self.width)])).collect()
+        let pixels = rows.flat_map(|row| (0..width).map(move |x| self.pixels[row + pick(x, width, self.width)]));
+        Tensor::from_vec(pixels.collect::<Vec<f32>>(), (1, height, width, 1), &Device::Cpu)
     }
 
     /// A picture with middle gray where this mask is white.
@@ -152,22 +164,11 @@ impl Mask {
     }
 }
 
-/// The mask and the masked picture's latents, pixel after pixel.
-fn seen_channels(mask: &[f32], latents: &[f32], area: usize) -> Vec<f32> {
-    let pixel =
-        |(i, white): (usize, &f32)| std::iter::once(*white).chain(latents.iter().skip(i).step_by(area).copied());
-    mask.iter().enumerate().flat_map(pixel).collect()
-}
-
 impl Kept {
     /// Puts the picture, at the noise level of the next step, back where it is kept. After the last step there is no noise.
-    pub(super) fn restore(&self, sample: &mut [f32], noising: Option<Noising>) {
+    pub(super) fn restore(&self, sample: &Tensor, noising: Option<Noising>) -> Result<Tensor> {
         let Noising { original, noise } = noising.unwrap_or(Noising { original: 1.0, noise: 0.0 });
-        for (i, value) in sample.iter_mut().enumerate() {
-            if self.mask[i % self.mask.len()] == 0.0 {
-                *value = original * self.latents[i] + noise * self.noise[i];
-            }
-        }
+        restore(sample, &self.mask, &self.latents, &self.noise, (original, noise))
     }
 }
 

@@ -7,7 +7,7 @@ use candle_core::{D, Device, Result, Tensor};
 
 use super::chunks::{Chunk, WeightedTokens};
 use super::components::{Kind, Networks};
-use crate::placement::numbers;
+use crate::layout::numbers;
 
 /// Embeddings that are kept for the next request with the same text. Stable Diffusion XL's take 0.6 MB each.
 const KEPT: usize = 64;

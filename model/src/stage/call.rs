@@ -9,7 +9,8 @@ use crate::autoencoder_kl::AutoencoderKL;
 use crate::autoencoder_tiny::AutoencoderTiny;
 use crate::clip::ClipTextModel;
 use crate::error::StepError;
-use crate::placement::{Placement, numbers};
+use crate::layout::numbers;
+use crate::placement::Placement;
 use crate::tokenizer::Tokens;
 use crate::unet_2d::{Classes, UNet2DModel};
 use crate::unet_2d_condition::{Condition, ConditionInputs, TextTime, UNet2DConditionModel};
@@ -181,7 +182,8 @@ impl Given<'_> {
         text: &Tensor,
         make: impl Fn(&ConditionInputs<'_>) -> Result<Condition>,
     ) -> Result<Condition> {
-        let of_row = |tensor: &Tensor| self.placement.place(&tensor.narrow(0, row, 1)?.to_dtype(DType::F32)?.contiguous()?);
+        let of_row =
+            |tensor: &Tensor| self.placement.place(&tensor.narrow(0, row, 1)?.to_dtype(DType::F32)?.contiguous()?);
         let optional = |name| self.find(name).map(of_row).transpose();
         let pooled = optional("text_embeds")?;
         let ids = self.find("time_ids").map(|ids| numbers(&ids.narrow(0, row, 1)?)).transpose()?;

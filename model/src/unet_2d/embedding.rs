@@ -5,8 +5,9 @@ use x0_kernels::Activation;
 
 use super::{ClassEmbedType, Classes, TimeEmbeddingType, UNet2DConfig};
 use crate::error::LoadError;
+use crate::layout::numbers;
 use crate::nn::{TimestepEmbedding, Timesteps};
-use crate::placement::{Placement, numbers};
+use crate::placement::Placement;
 use crate::weights::Weights;
 
 #[derive(Debug)]
@@ -37,7 +38,8 @@ impl Embedding {
         let time_proj = weights.at("time_proj");
         let (time_proj, inputs) = match config.time_embedding_type {
             TimeEmbeddingType::Positional => {
-                let timesteps = Timesteps::new(weights.placement(), channels, config.flip_sin_to_cos, config.freq_shift);
+                let timesteps =
+                    Timesteps::new(weights.placement(), channels, config.flip_sin_to_cos, config.freq_shift);
                 (TimeProjection::Positional(timesteps), channels)
             }
             TimeEmbeddingType::Fourier => {

@@ -6,8 +6,9 @@ use x0_kernels::{Activation, Linear, activate, concatenate};
 use super::condition::{ClassInput, ConditionInputs, Rows, TextTime};
 use super::config::{AddedConfig, ClassConfig, TimeProjectionConfig, UNet2DConditionConfig};
 use crate::error::LoadError;
+use crate::layout::numbers;
 use crate::nn::{TimestepEmbedding, Timesteps, linear, linear_without_bias};
-use crate::placement::{Placement, numbers};
+use crate::placement::Placement;
 use crate::weights::Weights;
 
 type Loaded<T> = std::result::Result<T, LoadError>;
@@ -61,9 +62,9 @@ impl Embedding {
     pub(super) fn new(weights: &Weights, config: &UNet2DConditionConfig) -> Loaded<Self> {
         let time = config.time;
         let time_proj = match time.projection {
-            TimeProjectionConfig::Positional { flip_sin_to_cos, freq_shift } => {
-                TimeProjection::Positional(Timesteps::new(weights.placement(), time.inputs, flip_sin_to_cos, freq_shift))
-            }
+            TimeProjectionConfig::Positional { flip_sin_to_cos, freq_shift } => TimeProjection::Positional(
+                Timesteps::new(weights.placement(), time.inputs, flip_sin_to_cos, freq_shift),
+            ),
             TimeProjectionConfig::Fourier { flip_sin_to_cos } => {
                 let frequencies = numbers(&weights.at("time_proj").get("weight", time.inputs / 2)?)?;
                 let placement = weights.placement().clone();

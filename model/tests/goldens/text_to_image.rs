@@ -170,7 +170,7 @@ impl TestModel {
             run(&self.model, &mut slot);
             let expected = flat(&row(&latents, image));
             let bound = tolerance.latents * standard_deviation(&expected).max(1.0);
-            let off = max_difference(slot.sample(), &expected);
+            let off = max_difference(&slot.sample().unwrap(), &expected);
             let picture = self.model.decode(slot).unwrap();
             let bytes: Vec<f32> = picture.bytes.iter().map(|byte| f32::from(*byte)).collect();
             let picture_off = max_difference(&bytes, &flat(&row(&pictures, image)));
