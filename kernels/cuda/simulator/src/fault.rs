@@ -34,6 +34,12 @@ pub enum FaultKind {
     Deadlock,
     #[error("more than the allowed instructions were executed")]
     Endless,
+    /// A thread takes part in an exchange of which it is no member.
+    #[error("the thread is not among the members that it names")]
+    NotMember,
+    /// `trap`, and what failed assertions call.
+    #[error("the kernel gave up")]
+    Trap,
     #[error("this instruction is not simulated")]
     Unsupported,
     #[error("{0}")]

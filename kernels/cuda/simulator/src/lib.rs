@@ -4,9 +4,14 @@
 //! shuffles, matrix instructions and asynchronous copies doing what NVIDIA's PTX ISA says. [`Memory`] is what the kernel may touch;
 //! everything else is a [`Fault`].
 
+mod assemble;
 mod fault;
+mod instruction;
+mod machine;
 mod memory;
 mod module;
+mod number;
+mod syntax;
 
 pub use fault::{Fault, FaultKind, ParseError};
 pub use memory::{Address, Memory};

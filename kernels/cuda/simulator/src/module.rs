@@ -1,15 +1,33 @@
 //! Modules, functions and how they are launched.
 
-use crate::fault::{Fault, ParseError};
+use crate::assemble::{Flattened, Names, place};
+use crate::fault::{Fault, FaultKind, ParseError};
+use crate::instruction::{Constants, Decoder, decode};
+use crate::machine::{GridLaunch, Program, Slot, Step, run_grid};
 use crate::memory::Memory;
+use crate::syntax::{self, declarations};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Instructions that a warp may execute. The longest of our kernels stay far below.
+const LIMIT: u64 = 1 << 30;
+
+/// The most shared memory that any device gives a block.
+const MAX_SHARED_BYTES: usize = 227 * 1024;
 
 /// A PTX module.
 #[derive(Debug)]
-pub struct Module {}
+pub struct Module {
+    functions: BTreeMap<String, Function>,
+    globals: BTreeMap<String, (u64, usize)>,
+}
 
-/// A kernel.
-#[derive(Debug)]
-pub struct Function {}
+/// A kernel. Clones share what it consists of.
+#[derive(Clone)]
+pub struct Function {
+    program: Arc<Program>,
+    parameters: Arc<[Parameter]>,
+}
 
 /// One parameter of a kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,37 +59,125 @@ pub struct Launch<'a> {
 
 impl Module {
     /// Reads PTX. Global variables are put into `memory`.
-    pub fn parse(_ptx: &str, _memory: &mut Memory) -> Result<Self, ParseError> {
-        todo!()
+    pub fn parse(ptx: &str, memory: &mut Memory) -> Result<Self, ParseError> {
+        let text: Arc<str> = ptx.into();
+        let declarations = declarations(&text)?;
+        let names = Names::new(&declarations, memory)?;
+        let kernels = names.functions.values().filter(|function| function.is_kernel && function.body.is_some());
+        let functions = kernels.map(|kernel| Ok((kernel.name.to_owned(), Function::new(kernel, &names, &text)?)));
+        let functions = functions.collect::<Result<_, ParseError>>()?;
+        let globals = names.globals.iter().map(|(name, place)| ((*name).to_owned(), *place));
+        Ok(Self { functions, globals: globals.collect() })
     }
 
-    pub fn function(&self, _name: &str) -> Option<&Function> {
-        todo!()
+    pub fn function(&self, name: &str) -> Option<&Function> {
+        self.functions.get(name)
     }
 
     /// Names of all kernels.
     pub fn functions(&self) -> impl Iterator<Item = &str> {
-        std::iter::empty()
+        self.functions.keys().map(String::as_str)
     }
 
     /// Where a global variable lies, and its bytes.
-    pub fn global(&self, _name: &str) -> Option<(u64, usize)> {
-        todo!()
+    pub fn global(&self, name: &str) -> Option<(u64, usize)> {
+        self.globals.get(name).copied()
     }
 }
 
 impl Function {
+    fn new<'t>(kernel: &'t syntax::Function<'t>, names: &Names<'t>, text: &Arc<str>) -> Result<Self, ParseError> {
+        let flattened = Flattened::new(kernel, names)?;
+        let mut placement = place(&flattened);
+        let mut constants = Constants::default();
+        let mut steps = Vec::with_capacity(flattened.instructions.len());
+        for flat in &flattened.instructions {
+            let mut decoder = Decoder::new(flat, &mut placement, &mut constants);
+            let action = decode(&mut decoder);
+            // The end of a function stands nowhere in the text.
+            let begin = (flat.text.as_ptr() as usize).checked_sub(text.as_ptr() as usize).unwrap_or_default();
+            let text = if flat.text.is_empty() { 0..0 } else { begin..begin + flat.text.len() };
+            steps.push(Step { guard: decoder.guard(), action, text });
+        }
+        let specials = flattened.specials.iter();
+        let program = Program {
+            name: kernel.name.to_owned(),
+            steps,
+            text: text.clone(),
+            constants: constants.places.into_iter().map(|((_, bits), place)| (place, bits)).collect(),
+            specials: specials.map(|(special, register)| (*special, Slot::at(placement.place(*register).index))).collect(),
+            lines: placement.lines,
+            predicates: placement.predicates,
+            shared_bytes: flattened.shared_bytes,
+            local_bytes: flattened.local_bytes,
+        };
+        let mut offset = 0_usize;
+        let parameters = kernel.parameters.iter().map(|variable| {
+            let parameter = Parameter { offset: offset.next_multiple_of(variable.alignment), bytes: variable.bytes };
+            offset = parameter.offset + parameter.bytes;
+            parameter
+        });
+        Ok(Self { parameters: parameters.collect(), program: Arc::new(program) })
+    }
+
     pub fn parameters(&self) -> &[Parameter] {
-        todo!()
+        &self.parameters
     }
 
     /// Bytes of shared memory that the kernel declares, beside what a launch adds.
-    pub fn shared_bytes(&self) -> u32 {
-        todo!()
+    pub fn static_shared_bytes(&self) -> usize {
+        self.program.shared_bytes
     }
 
     /// Runs all blocks to the end, one after the other or on several threads.
-    pub fn launch(&self, _memory: &Memory, _launch: &Launch<'_>) -> Result<(), Fault> {
-        todo!()
+    pub fn launch(&self, memory: &Memory, launch: &Launch<'_>) -> Result<(), Fault> {
+        self.launch_within(memory, launch, LIMIT)
+    }
+
+    /// As [`Self::launch`], with a bound on the instructions that a warp may execute.
+    pub fn launch_within(&self, memory: &Memory, launch: &Launch<'_>, instructions: u64) -> Result<(), Fault> {
+        self.check(launch).map_err(|message| Fault {
+            function: self.program.name.clone(),
+            block: [0; 3],
+            thread: [0; 3],
+            instruction: String::new(),
+            kind: FaultKind::Launch(message),
+        })?;
+        let launch = GridLaunch {
+            grid: launch.grid,
+            block: launch.block,
+            shared_bytes: launch.shared_bytes as usize,
+            parameters: launch.parameters,
+            order: launch.order,
+            limit: instructions,
+        };
+        run_grid(&self.program, memory, &launch)
+    }
+
+    /// What no device would take. CUDA C++ Programming Guide, "Technical Specifications per Compute Capability".
+    fn check(&self, launch: &Launch<'_>) -> Result<(), String> {
+        let (grid, block) = (launch.grid, launch.block);
+        if grid.contains(&0) || grid[0] >= 1 << 31 || grid[1] >= 1 << 16 || grid[2] >= 1 << 16 {
+            return Err(format!("{grid:?} is no grid"));
+        }
+        let threads: u64 = block.iter().map(|size| u64::from(*size)).product();
+        if threads == 0 || threads > 1024 || block[0] > 1024 || block[1] > 1024 || block[2] > 64 {
+            return Err(format!("{block:?} is no block"));
+        }
+        let shared = self.program.shared_bytes + launch.shared_bytes as usize;
+        if shared > MAX_SHARED_BYTES {
+            return Err(format!("{shared} bytes of shared memory are more than there are"));
+        }
+        let needed = self.parameters.last().map_or(0, |last| last.offset + last.bytes);
+        if launch.parameters.len() != needed {
+            return Err(format!("{} bytes of parameters instead of {needed}", launch.parameters.len()));
+        }
+        Ok(())
+    }
+}
+
+impl std::fmt::Debug for Function {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Function").field("name", &self.program.name).field("parameters", &self.parameters).finish()
     }
 }

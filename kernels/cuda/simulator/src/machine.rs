@@ -1,0 +1,16 @@
+//! What executes instructions.
+
+mod block;
+mod grid;
+mod lanes;
+mod registers;
+mod space;
+mod stored;
+mod warp;
+
+pub(crate) use grid::{GridLaunch, Program, Step, run_grid};
+pub(crate) use lanes::{BoxedWork, Choose, Combine, Compare, Map1, Map2, Map3, Work, work};
+pub(crate) use registers::{Condition, Lane, Mask, Predicate, Registers, Slot, WARP, lanes};
+pub(crate) use space::{Space, Trouble, space_of, window};
+pub(crate) use stored::Stored;
+pub(crate) use warp::Warp;

@@ -1,0 +1,255 @@
+//! State spaces: what addresses mean, and what may be touched.
+
+use super::registers::{Mask, WARP, lanes};
+use crate::fault::FaultKind;
+use crate::memory::Memory;
+pub(crate) use crate::syntax::Space;
+use std::cell::UnsafeCell;
+use std::marker::PhantomData;
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// Generic addresses of shared, local and parameter memory are their own addresses and these, which no address of a host reaches.
+const SHARED_WINDOW: u64 = 1 << 60;
+const LOCAL_WINDOW: u64 = 2 << 60;
+const PARAMETER_WINDOW: u64 = 3 << 60;
+
+/// What is added to an address of a space to make it a generic one.
+pub(crate) fn window(space: Space) -> u64 {
+    match space {
+        Space::Shared => SHARED_WINDOW,
+        Space::Local => LOCAL_WINDOW,
+        Space::Parameter => PARAMETER_WINDOW,
+        Space::Global | Space::Const | Space::Generic => 0,
+    }
+}
+
+/// The space of a generic address.
+pub(crate) fn space_of(address: u64) -> Space {
+    match address >> 60 {
+        0 => Space::Global,
+        1 => Space::Shared,
+        2 => Space::Local,
+        3 => Space::Parameter,
+        _ => Space::Generic,
+    }
+}
+
+/// Generic addresses that belong together.
+#[derive(Clone, Copy, Debug)]
+struct Range {
+    begin: u64,
+    bytes: u64,
+    /// Where lane 0 finds them in the host's memory.
+    host: *mut u8,
+    /// How much further each next lane finds them: local memory is each lane's own.
+    stride: usize,
+}
+
+impl Range {
+    const EMPTY: Self = Self { begin: 0, bytes: 0, host: std::ptr::null_mut(), stride: 0 };
+
+    /// Whether `begin..=last` and `bytes` after `last` lie in it.
+    #[inline(always)]
+    fn contains(&self, begin: u64, last: u64, bytes: u64) -> bool {
+        begin >= self.begin && bytes <= self.bytes && last >= begin && last - self.begin <= self.bytes - bytes
+    }
+
+    #[inline(always)]
+    fn pointer(&self, address: u64, lane: usize) -> *mut u8 {
+        self.host.wrapping_add((address - self.begin) as usize).wrapping_add(lane * self.stride)
+    }
+}
+
+/// Global memory as a launch finds it.
+#[derive(Clone, Debug)]
+pub(crate) struct Global<'a> {
+    ranges: Arc<[Range]>,
+    memory: PhantomData<&'a Memory>,
+}
+
+// SAFETY: what the pointers point to is only accessed by atomic operations while a launch runs.
+unsafe impl Send for Global<'_> {}
+// SAFETY: as above.
+unsafe impl Sync for Global<'_> {}
+
+impl<'a> Global<'a> {
+    pub(crate) fn new(memory: &'a Memory) -> Self {
+        let range = |(begin, bytes): (u64, usize)| Range {
+            begin,
+            bytes: bytes as u64,
+            host: std::ptr::with_exposed_provenance_mut(begin as usize),
+            stride: 0,
+        };
+        Self { ranges: memory.allocations().map(range).collect(), memory: PhantomData }
+    }
+}
+
+/// Memory that only this thread uses, through any number of references; aligned for any access.
+#[derive(Debug)]
+pub(crate) struct Buffer {
+    words: Box<[UnsafeCell<u128>]>,
+    bytes: usize,
+}
+
+impl Buffer {
+    /// Full of 0xFF bytes.
+    pub(crate) fn new(bytes: usize) -> Self {
+        let words = bytes.div_ceil(size_of::<u128>());
+        Self { words: (0..words).map(|_| UnsafeCell::new(u128::MAX)).collect(), bytes }
+    }
+
+    /// Holds these bytes.
+    pub(crate) fn holding(bytes: &[u8]) -> Self {
+        let mut buffer = Self::new(bytes.len());
+        for (word, bytes) in buffer.words.iter_mut().zip(bytes.chunks(size_of::<u128>())) {
+            let mut whole = [0xFF; size_of::<u128>()];
+            whole[..bytes.len()].copy_from_slice(bytes);
+            *word.get_mut() = u128::from_ne_bytes(whole);
+        }
+        buffer
+    }
+
+    /// Fills it with 0xFF bytes again.
+    pub(crate) fn fill(&self) {
+        for word in &self.words {
+            // SAFETY: a buffer is not `Sync` and hands out no references.
+            unsafe { *word.get() = u128::MAX };
+        }
+    }
+
+    fn range(&self, begin: u64) -> Range {
+        Range { begin, bytes: self.bytes as u64, host: UnsafeCell::raw_get(self.words.as_ptr()).cast(), stride: 0 }
+    }
+}
+
+/// What a lane did that ends the launch.
+#[derive(Debug)]
+pub(crate) struct Trouble {
+    pub(crate) lane: usize,
+    pub(crate) kind: FaultKind,
+}
+
+/// The memory that a warp can reach.
+#[derive(Debug)]
+pub(crate) struct Spaces<'a> {
+    global: Global<'a>,
+    shared: Range,
+    local: Range,
+    parameters: Range,
+    /// The range of global memory that was used last: most likely the next access is to it too.
+    recent: Range,
+    /// Keeps what the ranges point to.
+    _buffers: [Rc<Buffer>; 3],
+}
+
+impl<'a> Spaces<'a> {
+    /// `shared` and `parameters` are used by all warps of the block.
+    pub(crate) fn new(global: Global<'a>, shared: Rc<Buffer>, parameters: Rc<Buffer>, local_bytes: usize) -> Self {
+        // Each lane's part begins as aligned as the whole.
+        let stride = local_bytes.next_multiple_of(size_of::<u128>());
+        let buffer = Rc::new(Buffer::new(stride * WARP));
+        let local = Range { bytes: local_bytes as u64, stride, ..buffer.range(LOCAL_WINDOW) };
+        let shared_range = shared.range(SHARED_WINDOW);
+        let parameters_range = parameters.range(PARAMETER_WINDOW);
+        Self {
+            global,
+            shared: shared_range,
+            local,
+            parameters: parameters_range,
+            recent: Range::EMPTY,
+            _buffers: [shared, parameters, buffer],
+        }
+    }
+
+    /// Where the lanes of `mask`, which is not empty, find `bytes` bytes at their addresses of a space. The other lanes are told where
+    /// one of these lanes finds them, so that every pointer is valid.
+    #[inline]
+    pub(crate) fn locate(
+        &mut self,
+        space: Space,
+        addresses: &[u64; WARP],
+        mask: Mask,
+        bytes: usize,
+    ) -> Result<[*mut u8; WARP], Trouble> {
+        let window = window(space);
+        let first = addresses[mask.trailing_zeros() as usize % WARP];
+        let mut generic = [0; WARP];
+        let (mut lowest, mut highest, mut bits) = (u64::MAX, 0, 0);
+        for lane in 0..WARP {
+            let address = if mask >> lane & 1 == 1 { addresses[lane] } else { first };
+            let address = address.wrapping_add(window);
+            generic[lane] = address;
+            lowest = lowest.min(address);
+            highest = highest.max(address);
+            bits |= address;
+        }
+        let mut pointers = [std::ptr::null_mut(); WARP];
+        if bits & (bytes as u64 - 1) == 0
+            && let Some(range) = self.range(space, lowest, highest, bytes as u64)
+        {
+            for lane in 0..WARP {
+                pointers[lane] = range.pointer(generic[lane], lane);
+            }
+            return Ok(pointers);
+        }
+        self.locate_each(space, &generic, mask, bytes)
+    }
+
+    /// [`Self::locate`] for lanes that are in different places, or in a wrong one.
+    #[cold]
+    fn locate_each(
+        &mut self,
+        space: Space,
+        generic: &[u64; WARP],
+        mask: Mask,
+        bytes: usize,
+    ) -> Result<[*mut u8; WARP], Trouble> {
+        let mut pointers = [std::ptr::null_mut(); WARP];
+        for lane in lanes(mask) {
+            let address = generic[lane];
+            let Some(range) = self.range(space, address, address, bytes as u64) else {
+                let kind = FaultKind::OutOfBounds { address: address.wrapping_sub(window(space)), bytes };
+                return Err(Trouble { lane, kind });
+            };
+            if !address.is_multiple_of(bytes as u64) {
+                let kind = FaultKind::Misaligned { address: address.wrapping_sub(window(space)), alignment: bytes };
+                return Err(Trouble { lane, kind });
+            }
+            pointers[lane] = range.pointer(address, lane);
+        }
+        let first = pointers[mask.trailing_zeros() as usize % WARP];
+        Ok(std::array::from_fn(|lane| if mask >> lane & 1 == 1 { pointers[lane] } else { first }))
+    }
+
+    #[inline(always)]
+    fn range(&mut self, space: Space, begin: u64, last: u64, bytes: u64) -> Option<Range> {
+        let range = match space {
+            Space::Shared => self.shared,
+            Space::Local => self.local,
+            Space::Parameter => self.parameters,
+            Space::Global | Space::Const => return self.global_range(begin, last, bytes),
+            Space::Generic => match space_of(begin) {
+                Space::Global => return self.global_range(begin, last, bytes),
+                Space::Shared => self.shared,
+                Space::Local => self.local,
+                Space::Parameter => self.parameters,
+                Space::Const | Space::Generic => return None,
+            },
+        };
+        range.contains(begin, last, bytes).then_some(range)
+    }
+
+    #[inline(always)]
+    fn global_range(&mut self, begin: u64, last: u64, bytes: u64) -> Option<Range> {
+        if !self.recent.contains(begin, last, bytes) {
+            let ranges = &self.global.ranges;
+            let index = ranges.partition_point(|range| range.begin <= begin).checked_sub(1)?;
+            if !ranges[index].contains(begin, last, bytes) {
+                return None;
+            }
+            self.recent = ranges[index];
+        }
+        Some(self.recent)
+    }
+}
