@@ -9,7 +9,7 @@ mod scope;
 mod shared;
 mod special;
 
-pub(crate) use flat::{Arg, Flat, Virtual};
+pub(crate) use flat::{Arg, Flat};
 pub(crate) use flatten::Flattened;
 pub(crate) use module::Names;
 pub(crate) use place::{Place, Placement, place};

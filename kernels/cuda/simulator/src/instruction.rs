@@ -1,20 +1,23 @@
 //! What instructions do: PTX ISA 9.0, "Instruction Set".
 
+mod atomic;
 mod bits;
 mod compare;
 mod control;
 mod convert;
+mod copy;
 mod decoder;
+mod exchange;
 mod float;
+mod fragment;
 mod integer;
 mod load_store;
+mod matrix;
 mod moves;
 mod opcode;
 mod transcendental;
-mod exchange;
 
 pub(crate) use decoder::{Constants, Decoder};
-pub(crate) use opcode::{Opcode, Type};
 
 use crate::machine::{BoxedWork, Mask, Slot, Trouble, Warp};
 
@@ -83,6 +86,10 @@ pub(crate) fn decode(decoder: &mut Decoder<'_, '_>) -> Action {
         "mov" | "cvta" | "isspacep" => decoder.moves(),
         "ld" | "ldu" | "st" | "prefetch" | "prefetchu" => decoder.load_or_store(),
         "shfl" | "vote" | "match" | "activemask" | "redux" | "elect" => decoder.exchange(),
+        "atom" | "red" => decoder.atomic(),
+        "mma" => decoder.matrix_multiply(),
+        "ldmatrix" | "stmatrix" | "movmatrix" => decoder.fragment(),
+        "cp" => decoder.asynchronous_copy(),
         "bra" | "brx" | "ret" | "exit" | "trap" | "bar" | "barrier" | "membar" | "fence" | "nanosleep" => decoder.control(),
         _ => None,
     };

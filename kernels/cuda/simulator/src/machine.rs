@@ -1,6 +1,7 @@
 //! What executes instructions.
 
 mod block;
+mod copies;
 mod grid;
 mod lanes;
 mod registers;
@@ -8,6 +9,7 @@ mod space;
 mod stored;
 mod warp;
 
+pub(crate) use copies::Copy;
 pub(crate) use grid::{GridLaunch, Program, Step, run_grid};
 pub(crate) use lanes::{BoxedWork, Choose, Combine, Compare, Map1, Map2, Map3, Work, work};
 pub(crate) use registers::{Condition, Lane, Mask, Predicate, Registers, Slot, WARP, lanes};

@@ -5,5 +5,5 @@ mod statement;
 mod token;
 
 pub(crate) use declaration::{Declaration, Function, Initial, Space, Variable, declarations};
-pub(crate) use statement::{Guard, Instruction, Operand, RegisterKind, Statement};
+pub(crate) use statement::{Instruction, Operand, RegisterKind, Statement};
 pub(crate) use token::Number;

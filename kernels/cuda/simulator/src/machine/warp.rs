@@ -4,6 +4,7 @@
 //! by none: nvcc puts what follows a branch after both of its sides, so groups meet again where they can. A thread that waits for another
 //! of its warp in a loop waits forever.
 
+use super::copies::Copies;
 use super::grid::Program;
 use super::registers::{Mask, Registers, Slot, WARP, lanes};
 use super::space::{Spaces, Trouble};
@@ -45,6 +46,7 @@ pub(super) struct Stopped {
 pub(crate) struct Warp<'a> {
     pub(crate) registers: Registers,
     pub(crate) spaces: Spaces<'a>,
+    pub(crate) copies: Copies,
     /// Threads that have not ended.
     live: Mask,
     /// The group that runs.
@@ -67,6 +69,7 @@ impl<'a> Warp<'a> {
         Self {
             registers,
             spaces,
+            copies: Copies::default(),
             live: 0,
             at: 0,
             active: 0,
@@ -81,6 +84,7 @@ impl<'a> Warp<'a> {
 
     /// Puts threads to the beginning of the program.
     pub(super) fn start(&mut self, threads: Mask) {
+        self.copies.clear();
         self.live = threads;
         self.at = 0;
         self.active = threads;

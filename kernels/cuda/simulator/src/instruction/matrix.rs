@@ -1,0 +1,209 @@
+//! Products of matrices that the lanes of a warp hold together.
+//!
+//! PTX ISA, "Matrix multiply-accumulate operation using mma instruction", "Matrix Fragments for mma.m16n8k16" and the sections for the
+//! other shapes. Lane `4 g + t` holds, of each part of 8 rows and 16 bytes of A, row `g` and the columns that 4 bytes from `4 t` on are;
+//! of B the same with rows and columns exchanged; and of D columns `2 t` and `2 t + 1` of the rows `g` and `g + 8`.
+
+use super::decoder::boxed;
+use super::opcode::Type;
+use super::{Action, Decoder, Members};
+use crate::assemble::Arg;
+use crate::machine::{Registers, Slot, WARP, Work, work};
+use crate::number::{Bf16, F16, Rounding, Small};
+
+/// Rows of A and D.
+const ROWS: usize = 16;
+/// Columns of B and D.
+const COLUMNS: usize = 8;
+/// Lanes that hold a row of a part together.
+const GROUP: usize = 4;
+
+/// What a register holds of A or B: two numbers, or one.
+trait Elements: Send + Sync + 'static {
+    const COUNT: usize;
+    fn element(bits: u32, index: usize) -> f64;
+}
+
+struct Pair<S>(std::marker::PhantomData<fn() -> S>);
+
+impl<S: Small> Elements for Pair<S> {
+    const COUNT: usize = 2;
+
+    #[inline(always)]
+    fn element(bits: u32, index: usize) -> f64 {
+        f64::from(S::from_bits((bits >> (16 * index)) as u16).to_f32())
+    }
+}
+
+struct Tf32;
+
+impl Elements for Tf32 {
+    const COUNT: usize = 1;
+
+    #[inline(always)]
+    fn element(bits: u32, _: usize) -> f64 {
+        // The 13 bits that tf32 does not have are not read.
+        f64::from(f32::from_bits(bits & !0x1FFF))
+    }
+}
+
+/// D = A B + C. Each element's products are summed in float64, which holds them exactly; the element of C is added and the sum is
+/// rounded once. The ISA leaves order and precision of the sum open.
+struct Multiply<E> {
+    /// `PARTS` of B, twice as many of A: the upper rows before the lower rows of a part.
+    a: Vec<Slot<u32>>,
+    b: Vec<Slot<u32>>,
+    c: Accumulator,
+    d: Accumulator,
+    elements: std::marker::PhantomData<fn() -> E>,
+}
+
+/// Registers that hold C or D.
+#[derive(Clone, Copy, Debug)]
+enum Accumulator {
+    Single([Slot<f32>; 4]),
+    Half([Slot<[F16; 2]>; 2]),
+}
+
+impl Accumulator {
+    #[inline(always)]
+    fn read(self, registers: &Registers) -> [[f64; WARP]; 4] {
+        let mut values = [[0.0; WARP]; 4];
+        for (index, values) in values.iter_mut().enumerate() {
+            match self {
+                Self::Single(slots) => {
+                    let register = registers.get(slots[index]);
+                    for lane in 0..WARP {
+                        values[lane] = f64::from(register[lane]);
+                    }
+                }
+                Self::Half(slots) => {
+                    let register = registers.get(slots[index / 2]);
+                    for lane in 0..WARP {
+                        values[lane] = register[lane][index % 2].to_f64();
+                    }
+                }
+            }
+        }
+        values
+    }
+
+    #[inline(always)]
+    fn write(self, registers: &mut Registers, values: &[[f64; WARP]; 4]) {
+        match self {
+            Self::Single(slots) => {
+                for (slot, values) in slots.into_iter().zip(values) {
+                    registers.set(slot, u32::MAX, &values.map(|value| value as f32));
+                }
+            }
+            Self::Half(slots) => {
+                let half = |value| F16::from_f64(value, Rounding::Nearest);
+                for (index, slot) in slots.into_iter().enumerate() {
+                    let both = |lane| [half(values[2 * index][lane]), half(values[2 * index + 1][lane])];
+                    registers.set(slot, u32::MAX, &std::array::from_fn(both));
+                }
+            }
+        }
+    }
+}
+
+impl<E: Elements> Work for Multiply<E> {
+    #[inline(always)]
+    fn run(&self, registers: &mut Registers, _: u32) {
+        let mut sums = [[0.0_f64; COLUMNS]; ROWS];
+        for (part, slot) in self.b.iter().enumerate() {
+            let b = registers.get(*slot);
+            let a = [registers.get(self.a[2 * part]), registers.get(self.a[2 * part + 1])];
+            for index in 0..E::COUNT {
+                // Rows of B, from its columns.
+                let mut rows = [[0.0; COLUMNS]; GROUP];
+                for (t, row) in rows.iter_mut().enumerate() {
+                    for (g, element) in row.iter_mut().enumerate() {
+                        *element = E::element(b[GROUP * g + t], index);
+                    }
+                }
+                for (half, a) in a.iter().enumerate() {
+                    let mut values = [0.0; WARP];
+                    for lane in 0..WARP {
+                        values[lane] = E::element(a[lane], index);
+                    }
+                    for g in 0..ROWS / 2 {
+                        let sums = &mut sums[half * (ROWS / 2) + g];
+                        for t in 0..GROUP {
+                            for column in 0..COLUMNS {
+                                sums[column] += values[GROUP * g + t] * rows[t][column];
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        let mut values = self.c.read(registers);
+        for (index, values) in values.iter_mut().enumerate() {
+            for (lane, value) in values.iter_mut().enumerate() {
+                let (g, t) = (lane / GROUP, lane % GROUP);
+                *value += sums[index / 2 * (ROWS / 2) + g][2 * t + index % 2];
+            }
+        }
+        self.d.write(registers, &values);
+    }
+}
+
+impl Decoder<'_, '_> {
+    pub(super) fn matrix_multiply(&mut self) -> Option<Action> {
+        if !self.opcode.take("sync") || !self.opcode.take("aligned") || !self.opcode.take("row") || !self.opcode.take("col") {
+            return None;
+        }
+        let depths = [("m16n8k4", 4), ("m16n8k8", 8), ("m16n8k16", 16)];
+        let named = |part: &str| depths.iter().find(|(name, _)| *name == part).map(|(_, depth)| *depth);
+        let depth: usize = self.opcode.take_map(named)?;
+        let mut types = [Type::F32; 4];
+        for ty in &mut types {
+            *ty = self.opcode.take_type()?;
+        }
+        let [d, a, b, c] = types;
+        match (a, b) {
+            (Type::F16, Type::F16) if depth >= 8 => self.multiply::<Pair<F16>>(depth, d, c),
+            (Type::Bf16, Type::Bf16) if depth >= 8 => self.multiply::<Pair<Bf16>>(depth, d, c),
+            (Type::Tf32, Type::Tf32) if depth <= 8 => self.multiply::<Tf32>(depth, d, c),
+            _ => None,
+        }
+    }
+
+    fn multiply<E: Elements>(&mut self, depth: usize, d: Type, c: Type) -> Option<Action> {
+        let parts = depth / (GROUP * E::COUNT);
+        let (a, b) = (self.sources(1)?, self.sources(2)?);
+        if a.len() != 2 * parts || b.len() != parts {
+            return None;
+        }
+        let (d, c) = (self.accumulator(0, d)?, self.accumulator(3, c)?);
+        let run = work(Multiply::<E> { a, b, c, d, elements: std::marker::PhantomData });
+        let task = boxed(move |warp, mask| {
+            run(&mut warp.registers, mask);
+            Ok(())
+        });
+        Some(Action::Gathered { members: Members::Warp, task })
+    }
+
+    /// The registers of a vector.
+    pub(super) fn sources(&mut self, index: usize) -> Option<Vec<Slot<u32>>> {
+        let Arg::Vector(elements) = self.argument(index)? else { return None };
+        elements.iter().map(|element| self.source_of(element)).collect()
+    }
+
+    /// C and D alike: literals, which C may hold, are registers too.
+    fn accumulator(&mut self, index: usize, ty: Type) -> Option<Accumulator> {
+        let Arg::Vector(elements) = self.argument(index)? else { return None };
+        match ty {
+            Type::F32 => {
+                let slots = elements.iter().map(|element| self.source_of(element)).collect::<Option<Vec<_>>>()?;
+                Some(Accumulator::Single(slots.try_into().ok()?))
+            }
+            Type::F16 => {
+                let slots = elements.iter().map(|element| self.source_of(element)).collect::<Option<Vec<_>>>()?;
+                Some(Accumulator::Half(slots.try_into().ok()?))
+            }
+            _ => None,
+        }
+    }
+}

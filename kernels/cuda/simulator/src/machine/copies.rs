@@ -1,0 +1,72 @@
+//! Asynchronous copies that are under way.
+
+use super::registers::{Mask, WARP};
+use super::stored::Stored;
+
+/// A copy of `read` of `bytes` bytes, followed by zeros.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Copy {
+    pub(crate) to: *mut u8,
+    pub(crate) from: *mut u8,
+    pub(crate) bytes: usize,
+    pub(crate) read: usize,
+}
+
+/// The copies of a warp's threads, none of which was done.
+#[derive(Debug, Default)]
+pub(crate) struct Copies {
+    /// Lane, number of the lane's group, and copy, in the order in which they were begun.
+    pending: Vec<(usize, u64, Copy)>,
+    /// How many groups each lane has committed.
+    committed: [u64; WARP],
+}
+
+impl Copies {
+    /// Forgets all.
+    pub(super) fn clear(&mut self) {
+        self.pending.clear();
+        self.committed = [0; WARP];
+    }
+
+    /// Begins a copy.
+    ///
+    /// # Safety
+    /// Until [`Self::clear`] is called, `to` is valid for atomic writes of `bytes` bytes and `from` for atomic reads of `read` bytes.
+    pub(crate) unsafe fn add(&mut self, lane: usize, copy: Copy) {
+        self.pending.push((lane, self.committed[lane], copy));
+    }
+
+    /// Ends a group of each lane.
+    pub(crate) fn commit(&mut self, mask: Mask) {
+        for (lane, committed) in self.committed.iter_mut().enumerate() {
+            *committed += u64::from(mask >> lane & 1);
+        }
+    }
+
+    /// Does the copies of all groups but the last `pending` that were committed.
+    pub(crate) fn wait_group(&mut self, mask: Mask, pending: u64) {
+        let committed = self.committed;
+        self.finish(mask, |lane, group| group + pending < committed[lane]);
+    }
+
+    /// Does all copies, committed or not.
+    pub(crate) fn wait_all(&mut self, mask: Mask) {
+        self.finish(mask, |_, _| true);
+    }
+
+    fn finish(&mut self, mask: Mask, is_due: impl Fn(usize, u64) -> bool) {
+        self.pending.retain(|(lane, group, copy)| {
+            let is_due = mask >> lane & 1 == 1 && is_due(*lane, *group);
+            if is_due {
+                for index in 0..copy.bytes {
+                    // SAFETY: whoever called `add` has promised that both are valid; a byte is always aligned.
+                    unsafe {
+                        let byte = if index < copy.read { u8::load(copy.from.wrapping_add(index)) } else { 0 };
+                        u8::store(copy.to.wrapping_add(index), byte);
+                    }
+                }
+            }
+            !is_due
+        });
+    }
+}
