@@ -4,7 +4,9 @@
 //! float32, float16 or bfloat16, weights of layers are of the same type, and those of normalisations and biases are float32.
 
 pub(crate) mod device;
+pub(crate) mod graph;
 pub(crate) mod layers;
 pub(crate) mod operations;
 mod run;
 pub(crate) mod sampling;
+pub(crate) mod streams;

@@ -1,6 +1,6 @@
 //! Errors of loading and of running a model.
 
-use x0_kernels::{DeviceFault, device_fault};
+use x0_kernels::{DeviceFault, OpenError, device_fault};
 
 /// Why a model could not be loaded. The message names the file, key or tensor.
 #[derive(Debug, thiserror::Error)]
@@ -13,6 +13,8 @@ pub enum LoadError {
     Tensor { path: String, tensor: String, message: String },
     #[error("{path}: {message}")]
     Format { path: String, message: String },
+    #[error(transparent)]
+    Device(#[from] OpenError),
     #[error(transparent)]
     Backend(#[from] candle_core::Error),
 }

@@ -7,6 +7,8 @@
 //! diffusers is the reference: the same weights and the same seed give the picture that diffusers gives on CPU in float32.
 
 mod error;
+#[cfg(feature = "cuda")]
+mod graphs;
 mod guidance;
 mod info;
 mod layout;

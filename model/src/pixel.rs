@@ -7,12 +7,14 @@ mod slot;
 use std::sync::Arc;
 
 use candle_core::Tensor;
+use x0_kernels::Pace;
 
 use crate::error::{LoadError, StepError};
 use crate::model::StepReport;
 use crate::picture::Picture;
 use crate::placement::Placement;
 use crate::request::Request;
+use crate::sampler::SamplerError;
 use crate::unet_2d::UNet2DModel;
 use batch::Batch;
 
@@ -32,13 +34,14 @@ struct Shape {
 pub(crate) struct PixelPipeline {
     blueprint: Arc<PixelBlueprint>,
     unet: UNet2DModel,
+    pace: Pace,
 }
 
 impl PixelPipeline {
     pub(crate) fn load(blueprint: &Arc<PixelBlueprint>, placement: &Placement) -> Result<Self, LoadError> {
         let weights = blueprint.unet_folder().weights(blueprint::WEIGHTS)?.placed(placement);
         let unet = UNet2DModel::new(&weights, &blueprint.unet)?;
-        Ok(Self { blueprint: Arc::clone(blueprint), unet })
+        Ok(Self { blueprint: Arc::clone(blueprint), unet, pace: Pace::default() })
     }
 
     pub(crate) fn blueprint(&self) -> &PixelBlueprint {
@@ -51,6 +54,9 @@ impl PixelPipeline {
 
     /// Does the next step of every slot in one network call.
     pub(crate) fn step(&self, slots: &mut [&mut PixelSlot]) -> Vec<Result<StepReport, StepError>> {
+        if slots.iter().all(|slot| slot.rows() == 0) {
+            return slots.iter().map(|_| Err(SamplerError::Finished.into())).collect();
+        }
         x0_kernels::install(|| match self.call(slots) {
             Ok(output) => {
                 let mut first = 0;
@@ -60,7 +66,11 @@ impl PixelPipeline {
                     first += rows;
                     slot.advance(&output, self.blueprint.shape)
                 };
-                slots.iter_mut().map(advance).collect()
+                let reports = slots.iter_mut().map(advance).collect();
+                match self.pace.step(&output) {
+                    Ok(()) => reports,
+                    Err(error) => StepError::for_each(&error, slots.len()),
+                }
             }
             // The network failed as a whole, and so does every slot.
             Err(error) => StepError::for_each(&error, slots.len()),

@@ -1,7 +1,7 @@
 //! Where networks compute, and with which numbers.
 
 use candle_core::{DType, Device, Result, Shape, Tensor};
-use x0_kernels::{CudaDeviceInfo, OpenError};
+use x0_kernels::{CudaDeviceInfo, OpenError, hand_over};
 
 /// The type of a network's weights and activations on a CUDA device. Sums are taken in float32 in any case, and so are a sampler's steps.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -45,6 +45,17 @@ impl Placement {
         Ok(Self { device, dtype, cuda: Some(info) })
     }
 
+    /// The same device for work that need not wait for what this placement does: on a CUDA device another stream, on the processor itself.
+    ///
+    /// # Errors
+    /// If the stream cannot be made.
+    pub(crate) fn beside(&self) -> std::result::Result<Self, OpenError> {
+        match &self.cuda {
+            None => Ok(self.clone()),
+            Some(info) => Ok(Self { device: x0_kernels::open_cuda(info.ordinal)?.0, ..self.clone() }),
+        }
+    }
+
     /// The CUDA device, unless it is the processor.
     #[must_use]
     pub fn cuda_device(&self) -> Option<&CudaDeviceInfo> {
@@ -59,12 +70,12 @@ impl Placement {
     /// A tensor of any device as [`Self::tensor`]. On the processor that is the tensor itself.
     pub(crate) fn place(&self, tensor: &Tensor) -> Result<Tensor> {
         // Narrowed before it travels.
-        tensor.to_dtype(self.dtype)?.to_device(&self.device)
+        hand_over(&tensor.to_dtype(self.dtype)?, &self.device)
     }
 
     /// A tensor as float32 on the device: for what is not narrowed.
     pub(crate) fn place_float32(&self, tensor: &Tensor) -> Result<Tensor> {
-        tensor.to_dtype(DType::F32)?.to_device(&self.device)
+        hand_over(&tensor.to_dtype(DType::F32)?, &self.device)
     }
 
     /// The type of a network's activations.

@@ -22,6 +22,7 @@ mod text;
 use std::sync::Arc;
 
 use candle_core::Tensor;
+use x0_kernels::Pace;
 
 use crate::error::{LoadError, StepError};
 use crate::guidance::Guidance;
@@ -30,6 +31,7 @@ use crate::noise::Seeds;
 use crate::picture::Picture;
 use crate::placement::Placement;
 use crate::request::Request;
+use crate::sampler::SamplerError;
 use batch::Batch;
 use components::Networks;
 use conditions::ConditionCache;
@@ -48,13 +50,14 @@ pub(crate) struct StableDiffusionPipeline {
     networks: Networks,
     conditions: ConditionCache,
     previews: Previews,
+    pace: Pace,
 }
 
 impl StableDiffusionPipeline {
     pub(crate) fn load(blueprint: Arc<StableDiffusionBlueprint>, placement: &Placement) -> Result<Self, LoadError> {
         let networks = blueprint.load(placement)?;
         let previews = Previews::new(&blueprint);
-        Ok(Self { blueprint, networks, conditions: ConditionCache::default(), previews })
+        Ok(Self { blueprint, networks, conditions: ConditionCache::default(), previews, pace: Pace::default() })
     }
 
     pub(crate) fn blueprint(&self) -> &StableDiffusionBlueprint {
@@ -87,6 +90,9 @@ impl StableDiffusionPipeline {
 
     /// Makes the next network call of every slot, all in one.
     pub(crate) fn step(&self, slots: &mut [&mut StableDiffusionSlot]) -> Vec<Result<StepReport, StepError>> {
+        if slots.iter().all(|slot| slot.rows() == 0) {
+            return slots.iter().map(|_| Err(SamplerError::Finished.into())).collect();
+        }
         x0_kernels::install(|| match self.call(slots) {
             Ok(output) => {
                 let mut first = 0;
@@ -98,7 +104,11 @@ impl StableDiffusionPipeline {
                     slot.pass_on(&self.networks).map_err(StepError::after_step)?;
                     Ok(report)
                 };
-                slots.iter_mut().map(advance).collect()
+                let reports = slots.iter_mut().map(advance).collect();
+                match self.pace.step(&output) {
+                    Ok(()) => reports,
+                    Err(error) => StepError::for_each(&error, slots.len()),
+                }
             }
             // The network failed as a whole, and so does every slot.
             Err(error) => StepError::for_each(&error, slots.len()),

@@ -9,6 +9,8 @@ use candle_core::{Result, Tensor};
 use x0_kernels::{Activation, Conv2d, Conv2dOptions, activate, concatenate};
 
 use crate::error::LoadError;
+#[cfg(feature = "cuda")]
+use crate::graphs::{Graphs, bucket};
 use crate::nn::{GroupNorm, conv2d};
 use crate::placement::Placement;
 use crate::weights::Weights;
@@ -30,6 +32,8 @@ pub struct UNet2DModel {
     conv_out: Conv2d,
     config: UNet2DConfig,
     placement: Placement,
+    #[cfg(feature = "cuda")]
+    recorded: Graphs<()>,
 }
 
 /// The condition of each row.
@@ -81,6 +85,8 @@ impl UNet2DModel {
             conv_out: conv2d(&weights.at("conv_out"), channels[0], config.out_channels, 3, padded)?,
             config: config.clone(),
             placement: weights.placement().clone(),
+            #[cfg(feature = "cuda")]
+            recorded: Graphs::default(),
         })
     }
 
@@ -108,7 +114,46 @@ impl UNet2DModel {
         let time = self.embedding.forward(timesteps, classes)?;
         // Every residual block applies this activation first; once for all of them is enough.
         let time = activate(&time, self.config.act_fn)?;
+        let x = self.call(sample, &time)?;
+        match self.config.time_embedding_type {
+            TimeEmbeddingType::Positional | TimeEmbeddingType::Learned => Ok(x),
+            // The timesteps of these models are noise levels, and the network predicts in units of them.
+            TimeEmbeddingType::Fourier => {
+                let levels = Tensor::new(timesteps, x.device())?.to_dtype(x.dtype())?;
+                x.broadcast_div(&levels.reshape((rows, 1, 1, 1))?)
+            }
+        }
+    }
 
+    #[cfg(not(feature = "cuda"))]
+    fn call(&self, sample: &Tensor, time: &Tensor) -> Result<Tensor> {
+        self.body(sample, time)
+    }
+
+    /// [`Self::body`], on a CUDA device by the graph for as many rows or a few more.
+    #[cfg(feature = "cuda")]
+    fn call(&self, sample: &Tensor, time: &Tensor) -> Result<Tensor> {
+        if !self.placement.is_cuda() {
+            return self.body(sample, time);
+        }
+        let rows = sample.dim(0)?;
+        let enlarged = |tensor: &Tensor| {
+            let mut dims = tensor.dims().to_vec();
+            dims[0] = bucket(rows);
+            dims
+        };
+        let shapes = [sample, time].map(enlarged).to_vec();
+        let inputs = || [sample, time].iter().map(|x| Tensor::zeros(enlarged(x), x.dtype(), x.device())).collect();
+        let compute = |inputs: &[Tensor]| self.body(&inputs[0], &inputs[1]);
+        self.recorded.with(shapes, inputs, compute, |graph, ()| {
+            graph.set(0, 0, sample)?;
+            graph.set(1, 0, time)?;
+            graph.run()?.narrow(0, 0, rows)
+        })
+    }
+
+    /// All that depends on the map. `time` is `(rows, time embedding)`.
+    fn body(&self, sample: &Tensor, time: &Tensor) -> Result<Tensor> {
         let centered;
         let sample = if self.config.center_input_sample {
             centered = ((sample * 2.0)? - 1.0)?;
@@ -119,22 +164,15 @@ impl UNet2DModel {
         let mut x = self.conv_in.forward(sample)?;
         let mut skips = vec![x.clone()];
         for block in &self.down_blocks {
-            x = block.forward(x, &time, &mut skips)?;
+            x = block.forward(x, time, &mut skips)?;
         }
         if let Some(block) = &self.mid_block {
-            x = block.forward(&x, &time)?;
+            x = block.forward(&x, time)?;
         }
         for block in &self.up_blocks {
-            x = block.forward(x, &time, &mut skips)?;
+            x = block.forward(x, time, &mut skips)?;
         }
-        let x = self.conv_out.forward(&self.conv_norm_out.forward(&x, Activation::Silu)?)?;
-        match self.config.time_embedding_type {
-            TimeEmbeddingType::Positional | TimeEmbeddingType::Learned => Ok(x),
-            // The timesteps of these models are noise levels, and the network predicts in units of them.
-            TimeEmbeddingType::Fourier => {
-                x.broadcast_div(&Tensor::new(timesteps, x.device())?.to_dtype(x.dtype())?.reshape((rows, 1, 1, 1))?)
-            }
-        }
+        self.conv_out.forward(&self.conv_norm_out.forward(&x, Activation::Silu)?)
     }
 }
 

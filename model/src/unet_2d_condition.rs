@@ -7,6 +7,8 @@ mod embedding;
 mod operations;
 mod options;
 mod parse;
+#[cfg(feature = "cuda")]
+mod recorded;
 mod transformer;
 
 use candle_core::{Result, Tensor};
@@ -17,8 +19,10 @@ use crate::nn::{GroupNorm, conv2d, linear};
 use crate::placement::Placement;
 use crate::weights::Weights;
 use blocks::{Builder, DownBlock, MidBlock, UpBlock};
-use condition::Rows;
+use condition::{Identity, Rows};
 use embedding::{Constant, Embedding};
+#[cfg(feature = "cuda")]
+use recorded::Recorded;
 
 pub use condition::{ClassInput, Condition, ConditionInputs, TextTime};
 pub use config::UNet2DConditionConfig;
@@ -37,6 +41,8 @@ pub struct UNet2DConditionModel {
     conv_out: Conv2d,
     config: UNet2DConditionConfig,
     placement: Placement,
+    #[cfg(feature = "cuda")]
+    recorded: Recorded,
 }
 
 impl UNet2DConditionModel {
@@ -74,6 +80,8 @@ impl UNet2DConditionModel {
             conv_out: conv("conv_out", channels, config.out_channels, config.conv_out_kernel)?,
             config: config.clone(),
             placement: weights.placement().clone(),
+            #[cfg(feature = "cuda")]
+            recorded: Recorded::default(),
         })
     }
 
@@ -108,7 +116,7 @@ impl UNet2DConditionModel {
             block.keys_values(projected, &mut keys_values)?;
         }
         let Constant { added, beside, guidance } = self.embedding.constant(inputs)?;
-        Ok(Condition { keys_values, added, beside, guidance })
+        Ok(Condition { identity: Identity::new(), keys_values, added, beside, guidance })
     }
 
     /// The prediction for `sample`, `(rows, height, width, in_channels)`, with one timestep and one condition for each row:
@@ -121,10 +129,18 @@ impl UNet2DConditionModel {
         if timesteps.len() != count || conditions.len() != count {
             candle_core::bail!("{} timesteps and {} conditions for {count} rows", timesteps.len(), conditions.len());
         }
-        let rows = Rows(conditions);
+        let rows = Rows::Each(conditions);
         // Every residual block applies this activation first; once for all of them is enough.
         let time = activate(&self.embedding.forward(timesteps, &rows)?, self.config.activation)?;
+        #[cfg(feature = "cuda")]
+        if self.placement.is_cuda() {
+            return self.recorded.call(self, sample, &time, conditions);
+        }
+        self.body(sample, &time, &rows)
+    }
 
+    /// All that depends on the map. `time` is `(rows, time channels)`.
+    fn body(&self, sample: &Tensor, time: &Tensor, rows: &Rows<'_>) -> Result<Tensor> {
         let centered;
         let sample = if self.config.center_input_sample {
             centered = ((sample * 2.0)? - 1.0)?;
@@ -135,13 +151,13 @@ impl UNet2DConditionModel {
         let mut x = self.conv_in.forward(sample)?;
         let mut skips = vec![x.clone()];
         for block in &self.down_blocks {
-            x = block.forward(x, &time, &rows, &mut skips)?;
+            x = block.forward(x, time, rows, &mut skips)?;
         }
         if let Some(block) = &self.mid_block {
-            x = block.forward(&x, &time, &rows)?;
+            x = block.forward(&x, time, rows)?;
         }
         for block in &self.up_blocks {
-            x = block.forward(x, &time, &rows, &mut skips)?;
+            x = block.forward(x, time, rows, &mut skips)?;
         }
         self.conv_out.forward(&self.conv_norm_out.forward(&x, self.config.activation)?)
     }

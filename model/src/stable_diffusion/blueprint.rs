@@ -125,7 +125,7 @@ impl StableDiffusionBlueprint {
 
     /// Reads the networks.
     pub(super) fn load(&self, placement: &Placement) -> Result<Networks, LoadError> {
-        let networks = self.components.load(&self.source.weights(&self.components)?.placed(placement))?;
+        let networks = self.components.load(&self.source.weights(&self.components)?.placed(placement)?)?;
         let needs_projection = matches!(self.components.kind, Kind::StableDiffusionXl { .. });
         if needs_projection && !networks.text_encoders.last().is_some_and(|encoder| encoder.has_projection()) {
             let message = "the second text encoder has no text_projection".into();
@@ -142,7 +142,7 @@ impl StableDiffusionBlueprint {
     /// Reads one network alone, if the model has it.
     pub(crate) fn network(&self, stage: Stage, placement: &Placement) -> Result<Option<Network>, LoadError> {
         let size = (self.info.size.default_width as usize, self.info.size.default_height as usize);
-        self.components.network(&self.source.weights(&self.components)?.placed(placement), stage, size)
+        self.components.network(&self.source.weights(&self.components)?.placed(placement)?, stage, size)
     }
 
     /// Checks a request and says what it costs.

@@ -245,15 +245,15 @@ impl Autoencoder {
 }
 
 impl ComponentWeights {
-    /// The same, to be read to `placement`.
-    pub(super) fn placed(self, placement: &Placement) -> Self {
-        let placed = |weights: Weights| weights.placed(placement);
-        Self {
-            unet: placed(self.unet),
-            vae: placed(self.vae),
-            text_encoders: self.text_encoders.into_iter().map(placed).collect(),
-            tiny: self.tiny.map(placed),
-        }
+    /// The same, to be read to `placement`; the autoencoders beside it, so that no picture waits for the next step of others.
+    pub(super) fn placed(self, placement: &Placement) -> Result<Self, LoadError> {
+        let beside = placement.beside()?;
+        Ok(Self {
+            unet: self.unet.placed(placement),
+            vae: self.vae.placed(&beside),
+            text_encoders: self.text_encoders.into_iter().map(|weights| weights.placed(placement)).collect(),
+            tiny: self.tiny.map(|weights| weights.placed(&beside)),
+        })
     }
 
     /// Bytes of all tensors together, once they are read.

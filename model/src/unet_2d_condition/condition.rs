@@ -1,11 +1,15 @@
 //! What rows are conditioned on, prepared once for all steps.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use candle_core::{Result, Tensor};
 
 /// One row's condition: what the network makes of a text, whatever the step. Made by
 /// [`UNet2DConditionModel::condition`](super::UNet2DConditionModel::condition).
 #[derive(Clone, Debug)]
 pub struct Condition {
+    /// Of its tensors: clones share them.
+    pub(super) identity: Identity,
     /// One for each cross-attention, in the order of their places; each `(1, tokens, inner)`.
     pub(super) keys_values: Vec<KeysValues>,
     /// `(1, time embedding)`: what is added to the time embedding, if anything.
@@ -17,6 +21,14 @@ pub struct Condition {
 }
 
 impl Condition {
+    /// Keys and values of the cross-attention at `index`.
+    pub(super) fn keys_values(&self, index: usize) -> Result<&KeysValues> {
+        match self.keys_values.get(index) {
+            Some(keys_values) => Ok(keys_values),
+            None => candle_core::bail!("a condition of another network: it has no keys for attention {index}"),
+        }
+    }
+
     /// How many tokens of text it is made from; those of one network call have as many.
     pub fn tokens(&self) -> usize {
         self.keys_values.first().map_or(0, |first| first.keys.dims().get(1).copied().unwrap_or(0))
@@ -60,17 +72,36 @@ pub(super) struct KeysValues {
     pub(super) values: Tensor,
 }
 
+/// Tells a condition from all others of the process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Identity(u64);
+
+impl Identity {
+    pub(super) fn new() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        Self(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
 /// The conditions of a batch's rows.
-pub(super) struct Rows<'a>(pub(super) &'a [&'a Condition]);
+pub(super) enum Rows<'a> {
+    /// One for each row.
+    Each(&'a [&'a Condition]),
+    /// Keys and values of all rows for each cross-attention, in the order of their places.
+    #[cfg(feature = "cuda")]
+    Gathered(&'a [KeysValues]),
+}
 
 impl Rows<'_> {
     /// Keys and values of all rows for the cross-attention at `index`.
     pub(super) fn keys_values(&self, index: usize) -> Result<KeysValues> {
+        let conditions = match self {
+            Self::Each(conditions) => conditions,
+            #[cfg(feature = "cuda")]
+            Self::Gathered(keys_values) => return Ok(keys_values[index].clone()),
+        };
         let gather = |part: fn(&KeysValues) -> &Tensor| {
-            let rows = self.0.iter().map(|row| match row.keys_values.get(index) {
-                Some(keys_values) => Ok(part(keys_values)),
-                None => candle_core::bail!("a condition of another network: it has no keys for attention {index}"),
-            });
+            let rows = conditions.iter().map(|row| Ok(part(row.keys_values(index)?)));
             concat_rows(rows.collect::<Result<Vec<_>>>()?)
         };
         Ok(KeysValues { keys: gather(|kv| &kv.keys)?, values: gather(|kv| &kv.values)? })
@@ -78,10 +109,16 @@ impl Rows<'_> {
 
     /// One `(1, n)` tensor of each row as `(rows, n)`, or none if no row has one.
     pub(super) fn gather(&self, part: impl Fn(&Condition) -> Option<&Tensor>) -> Result<Option<Tensor>> {
-        let parts: Vec<_> = self.0.iter().filter_map(|row| part(row)).collect();
+        let conditions = match self {
+            Self::Each(conditions) => conditions,
+            // What is gathered is for the attentions alone.
+            #[cfg(feature = "cuda")]
+            Self::Gathered(_) => return Ok(None),
+        };
+        let parts: Vec<_> = conditions.iter().filter_map(|row| part(row)).collect();
         match parts.len() {
             0 => Ok(None),
-            n if n == self.0.len() => concat_rows(parts).map(Some),
+            n if n == conditions.len() => concat_rows(parts).map(Some),
             _ => candle_core::bail!("the conditions of a batch are of different networks"),
         }
     }

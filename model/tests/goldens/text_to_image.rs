@@ -8,7 +8,9 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde_json::Value;
 use x0_model::sampler::{NoiseSchedule, SamplerKind, SamplerSpec, TimestepSpacing};
-use x0_model::{Channels, Conditioning, InitImage, Library, Model, Picture, Prompt, PromptSyntax, Request, Slot};
+use x0_model::{
+    Channels, Conditioning, InitImage, Library, Model, Picture, Placement, Prompt, PromptSyntax, Request, Slot,
+};
 
 use super::{Goldens, data, flat, max_difference, row};
 
@@ -84,7 +86,13 @@ impl TestModel {
     }
 
     pub fn open_at(folder: &Path) -> Self {
-        Self::new(folder, read_cases(folder), load(folder))
+        Self::new(folder, read_cases(folder), load(folder, Placement::cpu()))
+    }
+
+    /// Opens a folder below `tests/data`, whose model computes elsewhere.
+    pub fn open_on(name: &str, placement: &Placement) -> Self {
+        let folder = data(name);
+        Self::new(&folder, read_cases(&folder), load(&folder, placement.clone()))
     }
 
     fn new(folder: &Path, cases: Vec<Case>, model: Arc<Model>) -> Self {
@@ -104,7 +112,7 @@ impl TestModel {
         let open = |cases: Vec<Case>| {
             let models = tempfile::tempdir().unwrap();
             cases[0].write_model(&folder, &models.path().join("model"));
-            let model = load(models.path());
+            let model = load(models.path(), Placement::cpu());
             Self::new(&folder, cases, model)
         };
         variants.into_iter().map(open).collect()
@@ -163,7 +171,8 @@ impl TestModel {
         assert!(failed.is_empty(), "{}", failed.join("\n"));
     }
 
-    fn check(&self, case: &Case, tolerance: Tolerance) -> Result<(), String> {
+    /// Makes the pictures of a case and compares them.
+    pub fn check(&self, case: &Case, tolerance: Tolerance) -> Result<(), String> {
         let (latents, pictures) = (self.goldens.get(&format!("{}.latents", case.name)), self.picture(case));
         for image in 0..case.seeds.len() {
             let mut slot = self.model.begin(&self.request(case, image), 0).unwrap();
@@ -219,8 +228,8 @@ fn read_cases(folder: &Path) -> Vec<Case> {
 }
 
 /// Loads the model `model` of a folder.
-fn load(models: &Path) -> Arc<Model> {
-    let library = Library::open(Some(models)).unwrap();
+fn load(models: &Path, placement: Placement) -> Arc<Model> {
+    let library = Library::open(Some(models)).unwrap().placed(placement);
     // The folder may hold other files, which are no models.
     let problem = library.problems().iter().find(|(name, _)| name == "model");
     assert_eq!(problem, None);
