@@ -2,7 +2,7 @@
 
 use crate::assemble::{Flattened, Names, place};
 use crate::fault::{Fault, FaultKind, ParseError};
-use crate::instruction::{Constants, Decoder, decode};
+use crate::instruction::{Action, Constants, Decoder, decode};
 use crate::machine::{GridLaunch, Program, Slot, Step, run_grid};
 use crate::memory::Memory;
 use crate::syntax::{self, declarations};
@@ -127,6 +127,12 @@ impl Function {
     /// Bytes of shared memory that the kernel declares, beside what a launch adds.
     pub fn static_shared_bytes(&self) -> usize {
         self.program.shared_bytes
+    }
+
+    /// The instructions that are not simulated, as they are written. A launch that comes to one faults.
+    pub fn unsupported(&self) -> impl Iterator<Item = &str> {
+        let steps = self.program.steps.iter().filter(|step| matches!(step.action, Action::Unsupported));
+        steps.map(|step| &self.program.text[step.text.clone()])
     }
 
     /// Runs all blocks to the end, one after the other or on several threads.
