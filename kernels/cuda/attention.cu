@@ -1,5 +1,6 @@
 // Multi-head scaled dot-product attention, softmax(scale * q k^T) v, without a matrix of scores. Tensors are (batch, tokens, heads,
-// channels), `width` channels a head, `queries` tokens in q and out, `keys` in k and v.
+// channels), `width` channels a head, `queries` tokens in q and out, `keys` in k and v. `scale` comes times the binary logarithm of e, as
+// the exponentials are powers of two.
 //
 // A query goes through the keys in order, whatever else is computed beside it.
 

@@ -60,7 +60,6 @@ __device__ __forceinline__ void plain(
 
     float values[PLAIN_OF_WARP][PLAIN_SLICE / 32] = {};
     Softmax softmax[PLAIN_OF_WARP];
-    scale *= LOG2_E;
 
     for (unsigned first_key = 0; first_key < most; first_key += PLAIN_KEYS) {
         float score[PLAIN_OF_WARP] = {};

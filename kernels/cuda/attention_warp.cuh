@@ -11,7 +11,6 @@
 
 namespace attention {
 
-constexpr float LOG2_E = 1.44269504088896341f;
 constexpr unsigned WHOLE_WARP = 0xFFFFFFFF;
 // A copy moves so many bytes, which are 8 numbers of 16 bits: a chunk.
 constexpr int CHUNK = 8;

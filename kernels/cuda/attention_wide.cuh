@@ -26,12 +26,12 @@ static_assert(sizeof(Wide<__half>) == 138752, "src/plan/attention.rs has the sam
 // Begins to copy rows, with zeros up to a multiple of 16 channels.
 template <typename T, int ROWS>
 __device__ __forceinline__ void copy_wide(
-    T* tile, const T* rows, unsigned first, unsigned count, size_t stride, unsigned width) {
+    T* tile, const T* rows, unsigned first, unsigned count, unsigned stride, unsigned width) {
     const unsigned lane = threadIdx.x % 32, warp = threadIdx.x / 32;
     for (unsigned channel = lane * CHUNK; channel < (width + 15) / 16 * 16; channel += 32 * CHUNK) {
         for (unsigned row = warp; row < ROWS; row += WIDE_WARPS) {
             const bool there = first + row < count && channel < width;
-            copy_chunk(tile + row * WIDE_PITCH + channel, rows + (first + row) * stride + channel, there);
+            copy_chunk(tile + row * WIDE_PITCH + channel, rows + static_cast<size_t>(first + row) * stride + channel, there);
         }
     }
 }
@@ -44,8 +44,8 @@ __device__ __forceinline__ void wide(
     extern __shared__ uint4 shared_bytes[];
     Wide<T>& shared = *reinterpret_cast<Wide<T>*>(shared_bytes);
     const unsigned lane = threadIdx.x % 32, warp = threadIdx.x / 32;
-    const size_t stride = static_cast<size_t>(heads) * width;
-    const size_t head = static_cast<size_t>(blockIdx.y) * width;
+    const unsigned stride = heads * width;
+    const unsigned head = blockIdx.y * width;
     const size_t batch = blockIdx.z;
     q += batch * queries * stride + head;
     k += batch * keys * stride + head;
@@ -64,7 +64,6 @@ __device__ __forceinline__ void wide(
     float values[4][8][4] = {};
     // `mine` are of rows `row` and `row` + 8 of the strip, `all` of those rows of every strip, without sums.
     Softmax mine[2], all[4][2];
-    scale *= LOG2_E;
 
     for (unsigned first_key = 0; first_key < keys; first_key += WIDE_KEYS) {
         // After the barrier the keys are there for all, and nobody reads the values and weights of the tile before any more.
@@ -168,7 +167,7 @@ __device__ __forceinline__ void wide(
             const unsigned channel = first_channel + j * 8;
             if (channel >= width) break;
             const float* two = &values[i / 2][j][i % 2 * 2];
-            T* to = out + (first_query + query) * stride + channel + pair;
+            T* to = out + static_cast<size_t>(first_query + query) * stride + channel + pair;
             *reinterpret_cast<unsigned*>(to) = pack<T>(two[0] * inverse, two[1] * inverse);
         }
     }

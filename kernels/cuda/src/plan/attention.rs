@@ -1,5 +1,7 @@
 //! Attention.
 
+use std::f32::consts::LOG2_E;
+
 use crate::{Argument, Element, Launch, Module, Plan};
 
 /// The sizes of an attention. All tensors are contiguous: queries and the result are `(batch, queries, heads * width)`, keys and values
@@ -44,7 +46,8 @@ pub fn attention(element: Element, shape: AttentionShape, scale: f32, mask: Mask
     let kernel = Kernel::choose(element, width, mask);
     let mut arguments: Vec<_> = (0..4).map(Argument::Tensor).collect();
     arguments.extend([queries, keys, heads, width].map(|size| Argument::U32(u32(size))));
-    arguments.push(Argument::F32(scale));
+    // The kernels' exponentials are powers of two.
+    arguments.push(Argument::F32(scale * LOG2_E));
     arguments.extend(kernel.mask.map(|mask| Argument::U32(u32::from(mask == Mask::Causal))));
     let launch = Launch {
         module: Module::Attention,
