@@ -100,3 +100,38 @@ pub fn embed_timesteps(element: Element, rows: usize, channels: usize, flip_sin_
     ];
     Plan::of_threads(Module::Pointwise, kernel, total, arguments)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{activate, add_per_channel, concatenate, embed_timesteps, geglu};
+    use crate::{Activation, Element, Plan};
+
+    #[test]
+    fn nothing_is_started_for_nothing() {
+        for element in Element::ALL {
+            assert_eq!(activate(element, Activation::Silu, 0), Plan::empty());
+            assert_eq!(geglu(element, 0, 8), Plan::empty());
+            assert_eq!(geglu(element, 8, 0), Plan::empty());
+            assert_eq!(add_per_channel(element, 2, 0, 8), Plan::empty());
+            assert_eq!(concatenate(element, 0, 8, 8), Plan::empty());
+            assert_eq!(embed_timesteps(element, 0, 8, true), Plan::empty());
+        }
+    }
+
+    #[test]
+    fn as_many_bytes_are_moved_at_once_as_both_widths_allow() {
+        let kernel = |element, first, second| concatenate(element, 3, first, second).launches[0].kernel;
+        assert_eq!(kernel(Element::F16, 320, 640), "concatenate_16");
+        assert_eq!(kernel(Element::F16, 320, 6), "concatenate_4");
+        assert_eq!(kernel(Element::Bf16, 320, 5), "concatenate_2");
+        assert_eq!(kernel(Element::F32, 3, 5), "concatenate_4");
+        assert_eq!(kernel(Element::F32, 4, 8), "concatenate_16");
+    }
+
+    #[test]
+    fn more_elements_than_32_bits_number_are_taken_by_vectors() {
+        // Eight images of 1024 by 1024 pixels in a decoder's last block.
+        let elements = 8 * 1024 * 1024 * 1024;
+        assert_eq!(activate(Element::F16, Activation::Silu, elements).launches[0].grid, [1 << 22, 1, 1]);
+    }
+}

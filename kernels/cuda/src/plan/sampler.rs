@@ -149,3 +149,39 @@ pub fn to_bytes(element: Element, len: usize) -> Plan {
     let arguments = [Argument::Tensor(0), Argument::Tensor(1), Argument::U32(size(len))];
     Plan::of_threads(Module::Sampler, kernel, len, arguments)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Bound, MAX_TERMS, combine, latent_colors, place_input, restore, restore_deviation, to_bytes, widen};
+    use crate::{Argument, Element, Plan};
+
+    #[test]
+    fn nothing_is_started_for_nothing() {
+        for element in Element::ALL {
+            assert_eq!(place_input(element, 0, 4, 5, 2, 1.0), Plan::empty());
+            assert_eq!(place_input(element, 64, 4, 5, 0, 1.0), Plan::empty());
+            assert_eq!(widen(element, 0), Plan::empty());
+            assert_eq!(to_bytes(element, 0), Plan::empty());
+        }
+        assert_eq!(combine(0, &[1.0], Bound::None), Plan::empty());
+        assert_eq!(restore_deviation(0, 0.5), Plan::empty());
+        assert_eq!(restore(0, 4, 1.0, 0.0), Plan::empty());
+        assert_eq!(latent_colors(0, 4), Plan::empty());
+    }
+
+    #[test]
+    fn tensors_that_are_not_there_are_null() {
+        let plan = combine(9, &[0.5, 2.0], Bound::Range(1.0));
+        let arguments = &plan.launches[0].arguments;
+        assert_eq!(arguments[..3], [Argument::Tensor(0), Argument::Tensor(1), Argument::Null]);
+        assert_eq!(arguments[MAX_TERMS], Argument::Tensor(2));
+        assert_eq!(arguments[MAX_TERMS + 1..][..3], [0.5, 2.0, 0.0].map(Argument::F64));
+        assert_eq!(place_input(Element::F16, 1, 4, 0, 1, 1.0).launches[0].arguments[1], Argument::Null);
+    }
+
+    #[test]
+    #[should_panic(expected = "9 tensors")]
+    fn a_ninth_tensor_is_not_left_out() {
+        combine(1, &[1.0; MAX_TERMS + 1], Bound::None);
+    }
+}

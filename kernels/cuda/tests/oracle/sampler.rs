@@ -99,6 +99,13 @@ proptest! {
 }
 
 #[test]
+fn equal_products_cancel_to_nothing() {
+    let x = floats(4, 300);
+    // A product that is not rounded before it is added would leave its rounding error.
+    assert_eq!(combined(&[x.clone(), x], &[0.3, -0.3], Bound::None), [0.0; 300]);
+}
+
+#[test]
 fn no_tensors_make_zeros() {
     assert_eq!(combined(&[], &[], Bound::None), [0.0; 5]);
 }
