@@ -17,7 +17,6 @@ enum Input {
     /// Of the operation's element type.
     Elements(Vec<f32>),
     F32(Vec<f32>),
-    U32(Vec<u32>),
 }
 
 /// What an operation writes.
@@ -105,7 +104,6 @@ fn run_once(
     let inputs = inputs.iter().map(|input| match input {
         Input::Elements(values) => encode(values, element),
         Input::F32(values) => encode(values, Element::F32),
-        Input::U32(values) => values.iter().flat_map(|x| x.to_le_bytes()).collect(),
     });
     let mut addresses: Vec<Address> = Vec::new();
     for bytes in inputs {
