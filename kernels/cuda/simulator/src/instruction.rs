@@ -19,10 +19,7 @@ mod transcendental;
 
 pub(crate) use decoder::{Constants, Decoder};
 
-use crate::machine::{BoxedWork, Mask, Slot, Trouble, Warp};
-
-/// What an instruction does to memory, or to lanes with the help of other lanes.
-pub(crate) type Task = Box<dyn Fn(&mut Warp<'_>, Mask) -> Result<(), Trouble> + Send + Sync>;
+use crate::machine::{BoxedEffect, BoxedWork, Condition, Predicate, Slot};
 
 /// A decoded instruction.
 pub(crate) enum Action {
@@ -30,9 +27,9 @@ pub(crate) enum Action {
     /// Each lane by itself, in its registers.
     Lanes(BoxedWork),
     /// Each lane by itself, or as if.
-    Task(Task),
+    Effect(BoxedEffect),
     /// Lanes that have to come together first.
-    Gathered { members: Members, task: Task },
+    Gathered { members: Members, effect: BoxedEffect },
     Branch(usize),
     /// To the target with the number that a register holds.
     BranchTable { index: Slot<u32>, targets: Vec<usize> },
@@ -67,9 +64,9 @@ pub(crate) enum BarrierKind {
     /// Goes on at once.
     Arrive,
     /// Waits, and is told for how many threads a condition held.
-    Count { result: Slot<u32>, condition: crate::machine::Condition },
+    Count { result: Slot<u32>, condition: Condition },
     /// Waits, and is told whether a condition held for all or for any.
-    Vote { result: crate::machine::Predicate, condition: crate::machine::Condition, all: bool },
+    Vote { result: Predicate, condition: Condition, all: bool },
 }
 
 /// Decodes one instruction; none if it is not simulated.

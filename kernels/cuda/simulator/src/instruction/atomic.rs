@@ -1,6 +1,7 @@
 //! Atomic operations on memory.
 
 use super::compare::flush;
+use super::decoder::task;
 use super::load_store::Place;
 use super::opcode::Type;
 use super::{Action, Decoder};
@@ -115,7 +116,7 @@ impl Decoder<'_, '_> {
         let place: Place = self.place(first, space)?;
         let b: Slot<T> = self.source(first + 1)?;
         let c: Slot<T> = if self.has_arguments(first + 3) { self.source(first + 2)? } else { b };
-        self.task(move |warp, mask| {
+        task(move |warp, mask| {
             let addresses = place.addresses(&warp.registers);
             let pointers = warp.spaces.locate(place.space, &addresses, mask, size_of::<T::Stored>())?;
             let (b, c) = (warp.registers.get(b), warp.registers.get(c));

@@ -1,6 +1,6 @@
 //! Instructions on bits.
 
-use super::decoder::each_lane;
+use super::decoder::{each_lane, task};
 use super::opcode::{Type, by_width};
 use super::{Action, Decoder};
 use crate::assemble::Arg;
@@ -95,7 +95,7 @@ impl Decoder<'_, '_> {
         let (position, length) = (self.source::<u32>(3)?, self.source::<u32>(4)?);
         by_width!(ty, T => {
             let (d, a, b) = (self.destination::<T>(0)?, self.source::<T>(1)?, self.source::<T>(2)?);
-            self.task(move |warp, mask| {
+            task(move |warp, mask| {
                 let registers = &mut warp.registers;
                 let (position, length) = (registers.get(position), registers.get(length));
                 let (a, b) = (registers.get(a), registers.get(b));

@@ -116,6 +116,13 @@ impl Decoder<'_, '_> {
     }
 
     fn integer_to_integer(&mut self, to: Type, from: Type, saturates: bool) -> Option<Action> {
+        if !saturates && self.width(1, from) == from.bytes() && self.width(0, to) == to.bytes() {
+            return match to.bytes() {
+                2 => by_integer!(from, T => self.map1(|a: T| a as u16)),
+                4 => by_integer!(from, T => self.map1(|a: T| a as u32)),
+                _ => by_integer!(from, T => self.map1(|a: T| a as u64)),
+            };
+        }
         let extend = extension(from);
         let saturate = move |x: i128| if saturates { x.clamp(least(to), greatest(to)) } else { x };
         let truncate = extension(to);

@@ -1,5 +1,6 @@
 //! Asynchronous copies to shared memory.
 
+use super::decoder::task;
 use super::{Action, Decoder};
 use crate::assemble::Arg;
 use crate::machine::{Copy, Slot, Space, lanes};
@@ -20,13 +21,13 @@ impl Decoder<'_, '_> {
             return None;
         }
         if self.opcode.take("commit_group") {
-            return self.task(|warp, mask| {
+            return task(|warp, mask| {
                 warp.copies.commit(mask);
                 Ok(())
             });
         }
         if self.opcode.take("wait_all") {
-            return self.task(|warp, mask| {
+            return task(|warp, mask| {
                 warp.copies.wait_all(mask);
                 Ok(())
             });
@@ -34,7 +35,7 @@ impl Decoder<'_, '_> {
         if self.opcode.take("wait_group") {
             let Arg::Number(Number::Integer(pending)) = self.argument(0)? else { return None };
             let pending = *pending;
-            return self.task(move |warp, mask| {
+            return task(move |warp, mask| {
                 warp.copies.wait_group(mask, pending);
                 Ok(())
             });
@@ -56,7 +57,7 @@ impl Decoder<'_, '_> {
         if spaces != (Space::Shared, Space::Global) {
             return None;
         }
-        self.task(move |warp, mask| {
+        task(move |warp, mask| {
             let amounts = match read {
                 Read::All => None,
                 Read::Bytes(slot) => Some(*warp.registers.get(slot)),

@@ -1,7 +1,7 @@
 //! Operands of an instruction that is being decoded.
 
 use super::opcode::Opcode;
-use super::{Action, Task};
+use super::{Action, Members};
 use crate::assemble::{Arg, Flat, Place, Placement};
 use crate::machine::{
     Compare, Combine, Condition, Lane, Map1, Map2, Map3, Mask, Predicate, Slot, Trouble, WARP, Warp, Work, work,
@@ -167,14 +167,6 @@ impl<'d, 't> Decoder<'d, 't> {
         };
         each_lane(Compare { p, q, a: self.source(1)?, b: self.source(second)?, f, combine })
     }
-
-    /// Something that needs more than the lanes' registers.
-    pub(super) fn task(
-        &self,
-        task: impl Fn(&mut Warp<'_>, Mask) -> Result<(), Trouble> + Send + Sync + 'static,
-    ) -> Option<Action> {
-        Some(Action::Task(boxed(task)))
-    }
 }
 
 /// What each lane does by itself.
@@ -182,9 +174,18 @@ pub(super) fn each_lane(what: impl Work) -> Option<Action> {
     Some(Action::Lanes(work(what)))
 }
 
-/// Helps the compiler to see the lifetimes of the closure's arguments.
-pub(super) fn boxed(task: impl Fn(&mut Warp<'_>, Mask) -> Result<(), Trouble> + Send + Sync + 'static) -> Task {
-    Box::new(task)
+/// What needs more than the lanes' registers.
+pub(super) fn task(
+    task: impl Fn(&mut Warp<'_>, Mask) -> Result<(), Trouble> + Send + Sync + 'static,
+) -> Option<Action> {
+    Some(Action::Effect(Box::new(task)))
+}
+
+/// What all lanes of the warp do together.
+pub(super) fn of_warp(
+    task: impl Fn(&mut Warp<'_>, Mask) -> Result<(), Trouble> + Send + Sync + 'static,
+) -> Option<Action> {
+    Some(Action::Gathered { members: Members::Warp, effect: Box::new(task) })
 }
 
 fn kind_of<T: Lane>() -> RegisterKind {

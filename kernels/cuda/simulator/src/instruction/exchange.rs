@@ -1,11 +1,11 @@
 //! What the lanes of a warp tell each other.
 
-use super::decoder::boxed;
+use super::decoder::task;
 use super::opcode::Type;
 use super::{Action, Decoder, Members};
 use crate::assemble::Arg;
 use crate::fault::FaultKind;
-use crate::machine::{Lane, Mask, Registers, Slot, Trouble, WARP, lanes};
+use crate::machine::{Effect, Lane, Mask, Predicate, Registers, Slot, Trouble, WARP, Warp, effect, lanes};
 
 /// From which lane a lane takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,7 +40,7 @@ impl Decoder<'_, '_> {
             "activemask" => {
                 self.opcode.take("b32");
                 let d = self.destination(0)?;
-                self.task(move |warp, mask| {
+                task(move |warp, mask| {
                     warp.registers.set(d, mask, &[mask; WARP]);
                     Ok(())
                 })
@@ -58,7 +58,7 @@ impl Decoder<'_, '_> {
     pub(super) fn warp_barrier(&mut self) -> Option<Action> {
         self.opcode.take("sync");
         let members = self.source(0)?;
-        Some(gathered(members, |_, _, _| ()))
+        Some(gathered(members, |_: &mut Registers, _, _: &[u32; WARP]| ()))
     }
 
     fn shuffle(&mut self) -> Option<Action> {
@@ -70,23 +70,8 @@ impl Decoder<'_, '_> {
             Arg::Pair(pair) => (self.destination_of(&pair[0])?, self.predicate_of(&pair[1])?),
             single => (self.destination_of(single)?, None),
         };
-        let (a, b, c): (Slot<u32>, Slot<u32>, Slot<u32>) = (self.source(1)?, self.source(2)?, self.source(3)?);
-        Some(gathered(self.source(4)?, move |registers, mask, _| {
-            let (values, b, c) = (registers.get(a), registers.get(b), registers.get(c));
-            let mut result = [0; WARP];
-            let mut valid = 0;
-            for lane in 0..WARP {
-                let (source, is_valid) = shuffle.source(lane as u32, b[lane], c[lane]);
-                let source = source as usize % WARP;
-                // What a lane that is not here would give is not specified: all bits, so that it shows.
-                result[lane] = if mask >> source & 1 == 1 { values[source] } else { u32::MAX };
-                valid |= Mask::from(is_valid) << lane;
-            }
-            registers.set(d, mask, &result);
-            if let Some(p) = p {
-                registers.set_predicate(p, mask, valid);
-            }
-        }))
+        let (a, b, c) = (self.source(1)?, self.source(2)?, self.source(3)?);
+        Some(gathered(self.source(4)?, Shuffling { shuffle, d, p, a, b, c }))
     }
 
     fn vote(&mut self) -> Option<Action> {
@@ -95,7 +80,7 @@ impl Decoder<'_, '_> {
         if self.opcode.take("ballot") {
             self.opcode.take("b32");
             let d = self.destination(0)?;
-            return Some(gathered(members, move |registers, mask, members| {
+            return Some(gathered(members, move |registers: &mut Registers, mask, members: &[u32; WARP]| {
                 let holds = registers.condition(condition) & mask;
                 registers.set(d, mask, &members.map(|members| holds & members));
             }));
@@ -104,7 +89,7 @@ impl Decoder<'_, '_> {
         let kind = self.opcode.take_map(|part| kinds.iter().position(|kind| *kind == part))?;
         self.opcode.take("pred");
         let p = self.predicate_of(self.argument(0)?)??;
-        Some(gathered(members, move |registers, mask, members| {
+        Some(gathered(members, move |registers: &mut Registers, mask, members: &[u32; WARP]| {
             let holds = registers.condition(condition);
             let mut result = 0;
             for lane in lanes(mask) {
@@ -135,7 +120,7 @@ impl Decoder<'_, '_> {
             single => (self.destination_of(single)?, None),
         };
         let a = self.source::<T>(1)?;
-        Some(gathered(self.source(2)?, move |registers, mask, members| {
+        Some(gathered(self.source(2)?, move |registers: &mut Registers, mask, members: &[u32; WARP]| {
             let values = registers.get(a);
             let mut equal = [0; WARP];
             let mut matched = 0;
@@ -170,7 +155,7 @@ impl Decoder<'_, '_> {
             _ => return None,
         };
         let (d, a) = (self.destination(0)?, self.source::<u32>(1)?);
-        Some(gathered(self.source(2)?, move |registers, mask, members| {
+        Some(gathered(self.source(2)?, move |registers: &mut Registers, mask, members: &[u32; WARP]| {
             let wide = |value: u32| if signed { i64::from(value as i32) } else { i64::from(value) };
             let values = *registers.get(a);
             let mut result = [0; WARP];
@@ -183,19 +168,77 @@ impl Decoder<'_, '_> {
     }
 }
 
-/// Once all members have come together, `work` is done; it is given the lanes that are there and the members that each lane named.
-fn gathered(
-    members: Slot<u32>,
-    work: impl Fn(&mut Registers, Mask, &[u32; WARP]) + Send + Sync + 'static,
-) -> Action {
-    let task = boxed(move |warp, mask| {
-        let named = *warp.registers.get(members);
-        // Whoever calls has to be a member.
-        if let Some(lane) = lanes(mask).find(|lane| named[*lane] >> lane & 1 == 0) {
-            return Err(Trouble { lane, kind: FaultKind::NotMember });
+/// What members do once they have come together.
+trait Exchange: Send + Sync + 'static {
+    /// `mask` are the lanes that are there, `members` those that each lane has named.
+    fn run(&self, registers: &mut Registers, mask: Mask, members: &[u32; WARP]);
+}
+
+impl<F: Fn(&mut Registers, Mask, &[u32; WARP]) + Send + Sync + 'static> Exchange for F {
+    #[inline(always)]
+    fn run(&self, registers: &mut Registers, mask: Mask, members: &[u32; WARP]) {
+        self(registers, mask, members);
+    }
+}
+
+/// `shfl`
+struct Shuffling {
+    shuffle: Shuffle,
+    d: Slot<u32>,
+    p: Option<Predicate>,
+    a: Slot<u32>,
+    b: Slot<u32>,
+    c: Slot<u32>,
+}
+
+impl Exchange for Shuffling {
+    #[inline(always)]
+    fn run(&self, registers: &mut Registers, mask: Mask, _: &[u32; WARP]) {
+        let (b, c) = (registers.get(self.b), registers.get(self.c));
+        let mut sources = [0; WARP];
+        let mut valid = 0;
+        for lane in 0..WARP {
+            let (source, is_valid) = self.shuffle.source(lane as u32, b[lane], c[lane]);
+            sources[lane] = source;
+            valid |= Mask::from(is_valid) << lane;
         }
-        work(&mut warp.registers, mask, &named);
+        let values = registers.get(self.a);
+        // What a lane that is not here would give is not specified: all bits, so that it shows.
+        let values: [u32; WARP] = std::array::from_fn(|lane| if mask >> lane & 1 == 1 { values[lane] } else { u32::MAX });
+        let mut result = [0; WARP];
+        for lane in 0..WARP {
+            result[lane] = values[sources[lane] as usize % WARP];
+        }
+        registers.set(self.d, mask, &result);
+        if let Some(p) = self.p {
+            registers.set_predicate(p, mask, valid);
+        }
+    }
+}
+
+/// An exchange, and who its members are.
+struct Gathering<E> {
+    members: Slot<u32>,
+    exchange: E,
+}
+
+impl<E: Exchange> Effect for Gathering<E> {
+    #[inline(always)]
+    fn run(&self, warp: &mut Warp<'_>, mask: Mask) -> Result<(), Trouble> {
+        let members = *warp.registers.get(self.members);
+        // Whoever calls has to be a member.
+        let mut named = 0;
+        for lane in 0..WARP {
+            named |= members[lane] & 1 << lane;
+        }
+        if named & mask != mask {
+            return Err(Trouble { lane: (mask & !named).trailing_zeros() as usize, kind: FaultKind::NotMember });
+        }
+        self.exchange.run(&mut warp.registers, mask, &members);
         Ok(())
-    });
-    Action::Gathered { members: Members::Named(members), task }
+    }
+}
+
+fn gathered(members: Slot<u32>, exchange: impl Exchange) -> Action {
+    Action::Gathered { members: Members::Named(members), effect: effect(Gathering { members, exchange }) }
 }

@@ -20,8 +20,8 @@ pub(super) fn rounding(part: &str) -> Option<Rounding> {
 
 /// What stands beside the operation.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Modes {
-    pub(super) rounding: Rounding,
+struct Modes {
+    rounding: Rounding,
     /// `.ftz`: numbers without hidden bit are zeros.
     flushes: bool,
     /// `.sat`: the result is between 0 and 1, and 0 instead of NaN.
@@ -36,12 +36,12 @@ impl Modes {
     }
 
     #[inline(always)]
-    pub(super) fn read(self, x: f32) -> f32 {
+    fn read(self, x: f32) -> f32 {
         flush(x, self.flushes)
     }
 
     #[inline(always)]
-    pub(super) fn write(self, x: f32) -> f32 {
+    fn write(self, x: f32) -> f32 {
         let x = flush(x, self.flushes);
         if self.saturates {
             // A comparison with NaN does not hold.
@@ -56,8 +56,7 @@ impl Modes {
         if self.saturates { if x > 0.0 { x.min(1.0) } else { 0.0 } } else { x }
     }
 
-    #[inline(always)]
-    pub(super) fn write_small<S: Small>(self, x: S) -> S {
+    fn write_small<S: Small>(self, x: S) -> S {
         let value = x.to_f32();
         if self.saturates {
             S::from_f32(if value > 0.0 { value.min(1.0) } else { 0.0 })
@@ -69,15 +68,17 @@ impl Modes {
             } else {
                 S::ZERO
             }
-        } else if self.flushes && value.abs() < f32::MIN_POSITIVE * 2.0_f32.powi(112) {
-            // The smallest normal float16 is 2^-14.
+        } else if self.flushes && value.abs() < S::FORMAT.least_normal() {
             S::from_bits(x.bits() & 0x8000)
         } else {
             x
         }
     }
 
-    #[inline(always)]
+    fn fma<S: Small>(self, a: S, b: S, c: S) -> S {
+        self.write_small(self.read_small(a).fma(self.read_small(b), self.read_small(c)))
+    }
+
     fn read_small<S: Small>(self, x: S) -> S {
         Self { saturates: false, rectifies: false, ..self }.write_small(x)
     }
@@ -122,10 +123,10 @@ impl Decoder<'_, '_> {
             Type::F32 if modes.rounding == Rounding::Nearest => self.single_with(modes, propagates),
             Type::F32 => self.single_directed(modes),
             Type::F64 => self.double(modes, propagates),
-            Type::F16 => self.small::<F16>(modes, propagates),
-            Type::Bf16 => self.small::<Bf16>(modes, propagates),
-            Type::F16x2 => self.pair::<F16>(modes, propagates),
-            Type::Bf16x2 => self.pair::<Bf16>(modes, propagates),
+            Type::F16 => self.small::<F16>(modes, propagates, false),
+            Type::Bf16 => self.small::<Bf16>(modes, propagates, false),
+            Type::F16x2 => self.small::<F16>(modes, propagates, true),
+            Type::Bf16x2 => self.small::<Bf16>(modes, propagates, true),
             _ => None,
         }
     }
@@ -196,72 +197,63 @@ impl Decoder<'_, '_> {
         }
     }
 
-    fn small<S: Small>(&mut self, modes: Modes, propagates: bool) -> Option<Action> {
-        if modes.rounding != Rounding::Nearest {
-            return None;
-        }
-        match self.opcode.name {
-            "abs" | "neg" => self.map1(self.small_unary::<S>(modes)?),
-            "fma" => self.map3(self.small_fma::<S>(modes)),
-            _ => self.map2(self.small_binary::<S>(modes, propagates)?),
-        }
-    }
-
-    fn pair<S: Small>(&mut self, modes: Modes, propagates: bool) -> Option<Action>
+    /// float16 or bfloat16, one or two in a register.
+    fn small<S: Small>(&mut self, modes: Modes, propagates: bool, is_pair: bool) -> Option<Action>
     where
         [S; 2]: Lane,
     {
         if modes.rounding != Rounding::Nearest {
             return None;
         }
-        match self.opcode.name {
-            "abs" | "neg" => {
-                let f = self.small_unary::<S>(modes)?;
-                self.map1(move |a: [S; 2]| [f(a[0]), f(a[1])])
-            }
-            "fma" => {
-                let f = self.small_fma::<S>(modes);
-                self.map3(move |a: [S; 2], b: [S; 2], c: [S; 2]| [f(a[0], b[0], c[0]), f(a[1], b[1], c[1])])
-            }
-            _ => {
-                let f = self.small_binary::<S>(modes, propagates)?;
-                self.map2(move |a: [S; 2], b: [S; 2]| [f(a[0], b[0]), f(a[1], b[1])])
-            }
+        match (self.opcode.name, propagates) {
+            ("add", false) => self.small2(modes, is_pair, S::add),
+            ("sub", false) => self.small2(modes, is_pair, S::sub),
+            ("mul", false) => self.small2(modes, is_pair, S::mul),
+            ("min", _) => self.small2(modes, is_pair, move |a: S, b: S| {
+                let either = a.is_nan() || b.is_nan();
+                if propagates && either { S::NAN } else { S::from_f32(least!(a.to_f32(), b.to_f32())) }
+            }),
+            ("max", _) => self.small2(modes, is_pair, move |a: S, b: S| {
+                let either = a.is_nan() || b.is_nan();
+                if propagates && either { S::NAN } else { S::from_f32(greatest!(a.to_f32(), b.to_f32())) }
+            }),
+            ("abs", false) => self.small1(modes, is_pair, S::abs),
+            ("neg", false) => self.small1(modes, is_pair, S::neg),
+            ("fma", false) => match (is_pair, modes.is_plain()) {
+                (false, true) => self.map3(S::fma),
+                (true, true) => self.map3(|a: [S; 2], b: [S; 2], c: [S; 2]| [0, 1].map(|i| a[i].fma(b[i], c[i]))),
+                (false, false) => self.map3(move |a: S, b: S, c: S| modes.fma(a, b, c)),
+                (true, false) => {
+                    self.map3(move |a: [S; 2], b: [S; 2], c: [S; 2]| [0, 1].map(|i| modes.fma(a[i], b[i], c[i])))
+                }
+            },
+            _ => None,
         }
     }
 
-    fn small_unary<S: Small>(&self, modes: Modes) -> Option<impl Fn(S) -> S + Copy + Send + Sync + 'static> {
-        let operation: fn(S) -> S = match self.opcode.name {
-            "abs" => S::abs,
-            "neg" => S::neg,
-            _ => return None,
-        };
-        Some(move |a| modes.read_small(operation(a)))
+    fn small1<S: Small>(&mut self, modes: Modes, is_pair: bool, f: impl Fn(S) -> S + Send + Sync + 'static) -> Option<Action>
+    where
+        [S; 2]: Lane,
+    {
+        let f = move |a: S| if modes.flushes { modes.read_small(f(a)) } else { f(a) };
+        if is_pair { self.map1(move |a: [S; 2]| [f(a[0]), f(a[1])]) } else { self.map1(f) }
     }
 
-    fn small_fma<S: Small>(&self, modes: Modes) -> impl Fn(S, S, S) -> S + Copy + Send + Sync + 'static {
-        move |a: S, b: S, c: S| modes.write_small(modes.read_small(a).fma(modes.read_small(b), modes.read_small(c)))
-    }
-
-    fn small_binary<S: Small>(
-        &self,
+    fn small2<S: Small>(
+        &mut self,
         modes: Modes,
-        propagates: bool,
-    ) -> Option<impl Fn(S, S) -> S + Copy + Send + Sync + 'static> {
-        let operation: fn(S, S) -> S = match (self.opcode.name, propagates) {
-            ("add", false) => S::add,
-            ("sub", false) => S::sub,
-            ("mul", false) => S::mul,
-            ("min", false) => |a, b| S::from_f32(least!(a.to_f32(), b.to_f32())),
-            ("max", false) => |a, b| S::from_f32(greatest!(a.to_f32(), b.to_f32())),
-            ("min", true) => |a, b| {
-                if a.is_nan() || b.is_nan() { S::NAN } else { S::from_f32(least!(a.to_f32(), b.to_f32())) }
-            },
-            ("max", true) => |a, b| {
-                if a.is_nan() || b.is_nan() { S::NAN } else { S::from_f32(greatest!(a.to_f32(), b.to_f32())) }
-            },
-            _ => return None,
-        };
-        Some(move |a, b| modes.write_small(operation(modes.read_small(a), modes.read_small(b))))
+        is_pair: bool,
+        f: impl Fn(S, S) -> S + Send + Sync + 'static,
+    ) -> Option<Action>
+    where
+        [S; 2]: Lane,
+    {
+        let with_modes = move |f: &dyn Fn(S, S) -> S, a: S, b: S| modes.write_small(f(modes.read_small(a), modes.read_small(b)));
+        match (is_pair, modes.is_plain()) {
+            (false, true) => self.map2(f),
+            (true, true) => self.map2(move |a: [S; 2], b: [S; 2]| [f(a[0], b[0]), f(a[1], b[1])]),
+            (false, false) => self.map2(move |a: S, b: S| with_modes(&f, a, b)),
+            (true, false) => self.map2(move |a: [S; 2], b: [S; 2]| [0, 1].map(|i| with_modes(&f, a[i], b[i]))),
+        }
     }
 }

@@ -3,8 +3,8 @@
 //! PTX ISA, "Warp-level matrix load instruction: ldmatrix", "stmatrix" and "movmatrix". Lane `4 g + t` holds the elements `2 t` and
 //! `2 t + 1` of row `g`, or with `.trans` of column `g`; the rows' addresses are those of the lanes `8 i` to `8 i + 7` for matrix `i`.
 
-use super::decoder::boxed;
-use super::{Action, Decoder, Members};
+use super::decoder::of_warp;
+use super::{Action, Decoder};
 use crate::machine::{Slot, Space, Stored, WARP};
 
 /// Rows, and elements of a row.
@@ -37,12 +37,13 @@ impl Decoder<'_, '_> {
         let transposes = self.opcode.take("trans");
         if self.opcode.name == "movmatrix" {
             let (d, a) = (self.destination(0)?, self.source(1)?);
-            return transposes.then(|| {
-                of_warp(boxed(move |warp, mask| {
-                    let matrix = from_lanes(warp.registers.get(a));
-                    warp.registers.set(d, mask, &to_lanes(&transposed(&matrix)));
-                    Ok(())
-                }))
+            if !transposes {
+                return None;
+            }
+            return of_warp(move |warp, mask| {
+                let matrix = from_lanes(warp.registers.get(a));
+                warp.registers.set(d, mask, &to_lanes(&transposed(&matrix)));
+                Ok(())
             });
         }
         let counts = [("x1", 1), ("x2", 2), ("x4", 4)];
@@ -57,7 +58,7 @@ impl Decoder<'_, '_> {
         }
         // The lanes whose addresses are read.
         let addressing = u32::MAX >> (WARP - count * SIZE);
-        Some(of_warp(boxed(move |warp, mask| {
+        of_warp(move |warp, mask| {
             let addresses = place.addresses(&warp.registers);
             let rows = warp.spaces.locate(place.space, &addresses, addressing, ROW_BYTES)?;
             for (index, slot) in slots.iter().enumerate() {
@@ -82,10 +83,6 @@ impl Decoder<'_, '_> {
                 }
             }
             Ok(())
-        })))
+        })
     }
-}
-
-fn of_warp(task: super::Task) -> Action {
-    Action::Gathered { members: Members::Warp, task }
 }

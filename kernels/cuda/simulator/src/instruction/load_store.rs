@@ -3,8 +3,9 @@
 use super::opcode::Type;
 use super::{Action, Decoder};
 use crate::assemble::Arg;
-use crate::machine::{Lane, Mask, Slot, Space, Stored, WARP, lanes};
+use crate::machine::{Effect, Lane, Mask, Registers, Slot, Space, Stored, Trouble, WARP, Warp, effect, lanes};
 use crate::syntax::RegisterKind;
+use std::marker::PhantomData;
 
 /// Where a load or a store goes.
 #[derive(Clone, Copy, Debug)]
@@ -23,7 +24,7 @@ enum Base {
 
 impl Place {
     #[inline(always)]
-    pub(super) fn addresses(&self, registers: &crate::machine::Registers) -> [u64; WARP] {
+    pub(super) fn addresses(&self, registers: &Registers) -> [u64; WARP] {
         let mut addresses = [self.offset; WARP];
         match self.base {
             Base::Nothing => {}
@@ -127,21 +128,7 @@ impl Decoder<'_, '_> {
         extend: impl Fn(M) -> T + Send + Sync + 'static,
     ) -> Option<Action> {
         let slots = parts.iter().map(|part| self.destination_of(part)).collect::<Option<Vec<Slot<T>>>>()?;
-        let bytes = size_of::<M>() * slots.len();
-        self.task(move |warp, mask: Mask| {
-            let addresses = place.addresses(&warp.registers);
-            let pointers = warp.spaces.locate(place.space, &addresses, mask, bytes)?;
-            for (index, slot) in slots.iter().enumerate() {
-                let mut values = [T::ZERO; WARP];
-                for lane in 0..WARP {
-                    let pointer = pointers[lane].wrapping_add(index * size_of::<M>());
-                    // SAFETY: `locate` has found that `bytes` bytes may be read there, and that they are aligned.
-                    values[lane] = extend(unsafe { M::load(pointer) });
-                }
-                warp.registers.set(*slot, mask, &values);
-            }
-            Ok(())
-        })
+        Some(Action::Effect(effect(Load { place, slots, extend, stored: PhantomData })))
     }
 
     fn store(&mut self, ty: Type, place: Place, parts: &[Arg]) -> Option<Action> {
@@ -170,19 +157,59 @@ impl Decoder<'_, '_> {
         cut: impl Fn(T) -> M + Send + Sync + 'static,
     ) -> Option<Action> {
         let slots = parts.iter().map(|part| self.source_of(part)).collect::<Option<Vec<Slot<T>>>>()?;
-        let bytes = size_of::<M>() * slots.len();
-        self.task(move |warp, mask: Mask| {
-            let addresses = place.addresses(&warp.registers);
-            let pointers = warp.spaces.locate(place.space, &addresses, mask, bytes)?;
-            for (index, slot) in slots.iter().enumerate() {
-                let values = warp.registers.get(*slot);
-                for lane in lanes(mask) {
-                    let pointer = pointers[lane].wrapping_add(index * size_of::<M>());
-                    // SAFETY: `locate` has found that `bytes` bytes may be written there, and that they are aligned.
-                    unsafe { M::store(pointer, cut(values[lane])) };
-                }
+        Some(Action::Effect(effect(Store { place, slots, cut })))
+    }
+}
+
+/// Loads one `M` into each register, from one after the other.
+struct Load<T, M, F> {
+    place: Place,
+    slots: Vec<Slot<T>>,
+    extend: F,
+    stored: PhantomData<fn() -> M>,
+}
+
+impl<T: Lane, M: Stored, F: Fn(M) -> T + Send + Sync + 'static> Effect for Load<T, M, F> {
+    #[inline(always)]
+    fn run(&self, warp: &mut Warp<'_>, mask: Mask) -> Result<(), Trouble> {
+        let addresses = self.place.addresses(&warp.registers);
+        let bytes = size_of::<M>() * self.slots.len();
+        let pointers = warp.spaces.locate(self.place.space, &addresses, mask, bytes)?;
+        for (index, slot) in self.slots.iter().enumerate() {
+            let mut values = [T::ZERO; WARP];
+            for lane in 0..WARP {
+                let pointer = pointers[lane].wrapping_add(index * size_of::<M>());
+                // SAFETY: `locate` has found that `bytes` bytes may be read there, and that they are aligned.
+                values[lane] = (self.extend)(unsafe { M::load(pointer) });
             }
-            Ok(())
-        })
+            warp.registers.set(*slot, mask, &values);
+        }
+        Ok(())
+    }
+}
+
+/// Stores one `M` from each register, to one after the other.
+struct Store<T, F> {
+    place: Place,
+    slots: Vec<Slot<T>>,
+    cut: F,
+}
+
+impl<T: Lane, M: Stored, F: Fn(T) -> M + Send + Sync + 'static> Effect for Store<T, F> {
+    #[inline(always)]
+    fn run(&self, warp: &mut Warp<'_>, mask: Mask) -> Result<(), Trouble> {
+        let addresses = self.place.addresses(&warp.registers);
+        let bytes = size_of::<M>() * self.slots.len();
+        let pointers = warp.spaces.locate(self.place.space, &addresses, mask, bytes)?;
+        for (index, slot) in self.slots.iter().enumerate() {
+            let values = warp.registers.get(*slot);
+            let store = |lane: usize| {
+                let pointer = pointers[lane].wrapping_add(index * size_of::<M>());
+                // SAFETY: `locate` has found that `bytes` bytes may be written there, and that they are aligned.
+                unsafe { M::store(pointer, (self.cut)(values[lane])) };
+            };
+            if mask == Mask::MAX { (0..WARP).for_each(store) } else { lanes(mask).for_each(store) }
+        }
+        Ok(())
     }
 }

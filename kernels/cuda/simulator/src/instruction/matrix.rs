@@ -4,12 +4,12 @@
 //! other shapes. Lane `4 g + t` holds, of each part of 8 rows and 16 bytes of A, row `g` and the columns that 4 bytes from `4 t` on are;
 //! of B the same with rows and columns exchanged; and of D columns `2 t` and `2 t + 1` of the rows `g` and `g + 8`.
 
-use super::decoder::boxed;
+use super::decoder::of_warp;
 use super::opcode::Type;
-use super::{Action, Decoder, Members};
+use super::{Action, Decoder};
 use crate::assemble::Arg;
 use crate::machine::{Registers, Slot, WARP, Work, work};
-use crate::number::{Bf16, F16, Rounding, Small};
+use crate::number::{Bf16, F16, Small};
 
 /// Rows of A and D.
 const ROWS: usize = 16;
@@ -80,7 +80,7 @@ impl Accumulator {
                 Self::Half(slots) => {
                     let register = registers.get(slots[index / 2]);
                     for lane in 0..WARP {
-                        values[lane] = register[lane][index % 2].to_f64();
+                        values[lane] = f64::from(register[lane][index % 2].to_f32());
                     }
                 }
             }
@@ -93,50 +93,66 @@ impl Accumulator {
         match self {
             Self::Single(slots) => {
                 for (slot, values) in slots.into_iter().zip(values) {
-                    registers.set(slot, u32::MAX, &values.map(|value| value as f32));
+                    let register = registers.get_mut(slot);
+                    for lane in 0..WARP {
+                        register[lane] = values[lane] as f32;
+                    }
                 }
             }
             Self::Half(slots) => {
-                let half = |value| F16::from_f64(value, Rounding::Nearest);
                 for (index, slot) in slots.into_iter().enumerate() {
-                    let both = |lane| [half(values[2 * index][lane]), half(values[2 * index + 1][lane])];
-                    registers.set(slot, u32::MAX, &std::array::from_fn(both));
+                    let register = registers.get_mut(slot);
+                    for lane in 0..WARP {
+                        register[lane] = [0, 1].map(|half| F16::nearest(values[2 * index + half][lane]));
+                    }
                 }
             }
         }
     }
 }
 
+/// The most registers of B, times the elements of one.
+const MAX_STEPS: usize = 4;
+
 impl<E: Elements> Work for Multiply<E> {
     #[inline(always)]
     fn run(&self, registers: &mut Registers, _: u32) {
-        let mut sums = [[0.0_f64; COLUMNS]; ROWS];
-        for (part, slot) in self.b.iter().enumerate() {
-            let b = registers.get(*slot);
-            let a = [registers.get(self.a[2 * part]), registers.get(self.a[2 * part + 1])];
-            for index in 0..E::COUNT {
-                // Rows of B, from its columns.
-                let mut rows = [[0.0; COLUMNS]; GROUP];
-                for (t, row) in rows.iter_mut().enumerate() {
-                    for (g, element) in row.iter_mut().enumerate() {
-                        *element = E::element(b[GROUP * g + t], index);
-                    }
+        // What each lane holds of the upper and the lower rows of A, and the rows of B that go with it.
+        let mut a = [[[0.0; WARP]; 2]; MAX_STEPS];
+        let mut b = [[[0.0; COLUMNS]; GROUP]; MAX_STEPS];
+        let steps = self.b.len() * E::COUNT;
+        for step in 0..steps {
+            let (part, index) = (step / E::COUNT, step % E::COUNT);
+            for half in 0..2 {
+                let register = registers.get(self.a[2 * part + half]);
+                for lane in 0..WARP {
+                    a[step][half][lane] = E::element(register[lane], index);
                 }
-                for (half, a) in a.iter().enumerate() {
-                    let mut values = [0.0; WARP];
-                    for lane in 0..WARP {
-                        values[lane] = E::element(a[lane], index);
-                    }
-                    for g in 0..ROWS / 2 {
-                        let sums = &mut sums[half * (ROWS / 2) + g];
-                        for t in 0..GROUP {
-                            for column in 0..COLUMNS {
-                                sums[column] += values[GROUP * g + t] * rows[t][column];
-                            }
-                        }
+            }
+            let register = registers.get(self.b[part]);
+            let mut values = [0.0; WARP];
+            for lane in 0..WARP {
+                values[lane] = E::element(register[lane], index);
+            }
+            for (t, row) in b[step].iter_mut().enumerate() {
+                for (g, element) in row.iter_mut().enumerate() {
+                    *element = values[GROUP * g + t];
+                }
+            }
+        }
+        let mut sums = [[0.0; COLUMNS]; ROWS];
+        for (row, sums) in sums.iter_mut().enumerate() {
+            let (half, g) = (row / (ROWS / 2), row % (ROWS / 2));
+            let mut sum = [0.0; COLUMNS];
+            for (a, b) in a[..steps].iter().zip(&b[..steps]) {
+                for t in 0..GROUP {
+                    let factor = a[half][GROUP * g + t];
+                    for column in 0..COLUMNS {
+                        sum[column] += factor * b[t][column];
                     }
                 }
             }
+            *sums = sum;
         }
         let mut values = self.c.read(registers);
         for (index, values) in values.iter_mut().enumerate() {
@@ -178,11 +194,10 @@ impl Decoder<'_, '_> {
         }
         let (d, c) = (self.accumulator(0, d)?, self.accumulator(3, c)?);
         let run = work(Multiply::<E> { a, b, c, d, elements: std::marker::PhantomData });
-        let task = boxed(move |warp, mask| {
+        of_warp(move |warp, mask| {
             run(&mut warp.registers, mask);
             Ok(())
-        });
-        Some(Action::Gathered { members: Members::Warp, task })
+        })
     }
 
     /// The registers of a vector.

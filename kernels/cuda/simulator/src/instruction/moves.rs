@@ -1,7 +1,7 @@
 //! Moves, and what addresses of state spaces become elsewhere.
 
 use super::bits::Logic;
-use super::decoder::each_lane;
+use super::decoder::{each_lane, task};
 use super::opcode::{Type, by_width};
 use super::{Action, Decoder};
 use crate::assemble::Arg;
@@ -33,7 +33,7 @@ impl Decoder<'_, '_> {
             }
             (_, Arg::Clock) => by_width!(ty, T => {
                 let d = self.destination::<T>(0)?;
-                self.task(move |warp, mask| {
+                task(move |warp, mask| {
                     let now = [warp.executed() as T; WARP];
                     warp.registers.set(d, mask, &now);
                     Ok(())

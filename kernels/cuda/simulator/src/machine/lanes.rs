@@ -1,15 +1,26 @@
 //! Operations that compute each lane from the same lane of other registers.
 
 use super::registers::{Condition, Lane, Mask, Predicate, Registers, Slot, WARP};
+use super::space::Trouble;
+use super::warp::Warp;
 
-/// What an instruction does to the lanes of a mask.
+/// What an instruction does to the registers of a mask's lanes.
 pub(crate) trait Work: Send + Sync + 'static {
     /// To be inlined where it is called, so that it is compiled for the instructions that are allowed there.
     fn run(&self, registers: &mut Registers, mask: Mask);
 }
 
+/// What an instruction does to memory too.
+pub(crate) trait Effect: Send + Sync + 'static {
+    /// To be inlined where it is called, as [`Work::run`].
+    fn run(&self, warp: &mut Warp<'_>, mask: Mask) -> Result<(), Trouble>;
+}
+
 /// A boxed [`Work`].
 pub(crate) type BoxedWork = Box<dyn Fn(&mut Registers, Mask) + Send + Sync>;
+
+/// A boxed [`Effect`].
+pub(crate) type BoxedEffect = Box<dyn Fn(&mut Warp<'_>, Mask) -> Result<(), Trouble> + Send + Sync>;
 
 /// Compiles work twice, for any processor and for those with AVX2 and fused multiplication and addition: without the latter each
 /// `mul_add` is a call.
@@ -26,6 +37,23 @@ pub(crate) fn work<W: Work>(work: W) -> BoxedWork {
             return unsafe { wide(&work, registers, mask) };
         }
         work.run(registers, mask);
+    })
+}
+
+/// Compiles an effect twice, as [`work`] does.
+pub(crate) fn effect<E: Effect>(effect: E) -> BoxedEffect {
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx,avx2,fma,f16c,bmi1,bmi2,lzcnt,popcnt")]
+    fn wide<E: Effect>(effect: &E, warp: &mut Warp<'_>, mask: Mask) -> Result<(), Trouble> {
+        effect.run(warp, mask)
+    }
+    Box::new(move |warp: &mut Warp<'_>, mask| {
+        #[cfg(target_arch = "x86_64")]
+        if warp.registers.wide {
+            // SAFETY: `wide` is only set where `is_wide` has found these instructions.
+            return unsafe { wide(&effect, warp, mask) };
+        }
+        effect.run(warp, mask)
     })
 }
 

@@ -164,7 +164,7 @@ impl<'a> Spaces<'a> {
 
     /// Where the lanes of `mask`, which is not empty, find `bytes` bytes at their addresses of a space. The other lanes are told where
     /// one of these lanes finds them, so that every pointer is valid.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn locate(
         &mut self,
         space: Space,
@@ -242,14 +242,17 @@ impl<'a> Spaces<'a> {
 
     #[inline(always)]
     fn global_range(&mut self, begin: u64, last: u64, bytes: u64) -> Option<Range> {
-        if !self.recent.contains(begin, last, bytes) {
-            let ranges = &self.global.ranges;
-            let index = ranges.partition_point(|range| range.begin <= begin).checked_sub(1)?;
-            if !ranges[index].contains(begin, last, bytes) {
-                return None;
-            }
-            self.recent = ranges[index];
+        if self.recent.contains(begin, last, bytes) { Some(self.recent) } else { self.other_range(begin, last, bytes) }
+    }
+
+    #[inline(never)]
+    fn other_range(&mut self, begin: u64, last: u64, bytes: u64) -> Option<Range> {
+        let ranges = &self.global.ranges;
+        let range = ranges[ranges.partition_point(|range| range.begin <= begin).checked_sub(1)?];
+        if !range.contains(begin, last, bytes) {
+            return None;
         }
-        Some(self.recent)
+        self.recent = range;
+        Some(range)
     }
 }

@@ -141,16 +141,16 @@ impl<'a> Warp<'a> {
                     work(&mut self.registers, mask);
                     self.at += 1;
                 }
-                Action::Task(task) => {
-                    task(self, mask)?;
+                Action::Effect(effect) => {
+                    effect(self, mask)?;
                     self.at += 1;
                 }
                 Action::Nothing => self.at += 1,
                 Action::Branch(target) => self.branch(*target, mask)?,
                 Action::BranchTable { index, targets } => self.branch_table(*index, targets, mask)?,
-                Action::Gathered { members, task } => {
+                Action::Gathered { members, effect } => {
                     if self.gather(*members, mask)? {
-                        task(self, mask)?;
+                        effect(self, mask)?;
                         self.at += 1;
                     }
                 }

@@ -47,8 +47,13 @@ impl Format {
     pub(crate) const BF16: Self = Self { precision: 8, min_exponent: -126, max: f32::from_bits(0x7F7F_0000) as f64 };
     pub(crate) const TF32: Self = Self { precision: 11, min_exponent: -126, max: f32::from_bits(0x7F7F_E000) as f64 };
 
+    /// The least positive number with a hidden bit.
+    pub(crate) fn least_normal(self) -> f32 {
+        power_of_two(self.min_exponent) as f32
+    }
+
     /// The number of this format that `x` is rounded to.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn round(self, x: f64, rounding: Rounding) -> f64 {
         if x == 0.0 || !x.is_finite() {
             return x;
@@ -76,14 +81,14 @@ fn power_of_two(exponent: i32) -> f64 {
 }
 
 /// `a + b` to odd.
-#[inline]
+#[inline(always)]
 pub(crate) fn add_to_odd(a: f64, b: f64) -> f64 {
     let sum = a + b;
     to_odd(sum, rest_of_sum(a, b, sum))
 }
 
 /// What `sum`, the rounded `a + b`, lacks of the exact one. Knuth's TwoSum.
-#[inline]
+#[inline(always)]
 fn rest_of_sum(a: f64, b: f64, sum: f64) -> f64 {
     let of_b = sum - a;
     let of_a = sum - of_b;
@@ -91,23 +96,34 @@ fn rest_of_sum(a: f64, b: f64, sum: f64) -> f64 {
 }
 
 /// `a * b + c` to odd, of numbers whose product float64 holds exactly.
-#[inline]
+#[inline(always)]
 pub(crate) fn fma_to_odd(a: f64, b: f64, c: f64) -> f64 {
     add_to_odd(a * b, c)
 }
 
 /// `rounded` is the nearest to a number that is greater by `rest`.
-#[inline]
+#[inline(always)]
 fn to_odd(rounded: f64, rest: f64) -> f64 {
-    if rest == 0.0 || !rounded.is_finite() || rounded.to_bits() & 1 == 1 {
-        return rounded;
-    }
+    let bits = rounded.to_bits();
     // The exact number lies between `rounded` and an odd neighbour on the side of the rest.
-    if rest > 0.0 { rounded.next_up() } else { rounded.next_down() }
+    let is_nearer_zero = (rest < 0.0) == (rounded > 0.0);
+    let neighbour = if is_nearer_zero { bits.wrapping_sub(1) } else { bits.wrapping_add(1) };
+    let is_exact = rest == 0.0 || rest.is_nan() || rounded.abs() == f64::INFINITY;
+    f64::from_bits(if is_exact || bits & 1 == 1 { bits } else { neighbour })
+}
+
+/// A float64 as float32, to odd.
+#[inline(always)]
+pub(crate) fn single_to_odd(x: f64) -> f32 {
+    let rounded = x as f32;
+    let bits = rounded.to_bits();
+    let back = f64::from(rounded);
+    let neighbour = if back.abs() > x.abs() { bits.wrapping_sub(1) } else { bits.wrapping_add(1) };
+    f32::from_bits(if back == x || x.is_nan() || bits & 1 == 1 { bits } else { neighbour })
 }
 
 /// A float64 that was rounded to the nearest, rounded otherwise instead: `rest` is what it lacks of the exact number.
-#[inline]
+#[inline(always)]
 fn step(rounded: f64, rest: f64, rounding: Rounding) -> f64 {
     let (is_above, is_below) = (rest < 0.0, rest > 0.0);
     match rounding {
@@ -121,7 +137,7 @@ fn step(rounded: f64, rest: f64, rounding: Rounding) -> f64 {
 }
 
 /// `a + b`, rounded.
-#[inline]
+#[inline(always)]
 pub(crate) fn add_directed(a: f64, b: f64, rounding: Rounding) -> f64 {
     let sum = a + b;
     if !sum.is_finite() {
@@ -131,7 +147,7 @@ pub(crate) fn add_directed(a: f64, b: f64, rounding: Rounding) -> f64 {
 }
 
 /// A whole number as float64, to odd.
-#[inline]
+#[inline(always)]
 pub(crate) fn from_integer(x: i128) -> f64 {
     let rounded = x as f64;
     let rest = x - rounded as i128;
@@ -139,7 +155,7 @@ pub(crate) fn from_integer(x: i128) -> f64 {
 }
 
 /// A whole number as float64, rounded.
-#[inline]
+#[inline(always)]
 pub(crate) fn from_integer_directed(x: i128, rounding: Rounding) -> f64 {
     let rounded = x as f64;
     step(rounded, (x - rounded as i128) as f64, rounding)

@@ -1,6 +1,6 @@
 //! float16 and bfloat16.
 
-use super::rounding::{Format, Rounding, add_to_odd, fma_to_odd};
+use super::rounding::{Format, Rounding, add_to_odd, fma_to_odd, single_to_odd};
 use crate::machine::Lane;
 
 /// IEEE 754 binary16.
@@ -47,6 +47,7 @@ pub(crate) trait Small: Lane {
     /// To the nearest.
     fn from_f32(x: f32) -> Self;
 
+    #[inline(always)]
     fn to_f64(self) -> f64 {
         f64::from(self.to_f32())
     }
@@ -57,30 +58,43 @@ pub(crate) trait Small: Lane {
         Self::from_f32(Self::FORMAT.round(x, rounding) as f32)
     }
 
+    #[inline(always)]
     fn is_nan(self) -> bool {
         self.to_f32().is_nan()
     }
 
+    /// To the nearest, rounded once if `x` is exact or was rounded to odd.
+    #[inline(always)]
+    fn nearest(x: f64) -> Self {
+        Self::from_f32(single_to_odd(x))
+    }
+
+    #[inline(always)]
     fn add(self, other: Self) -> Self {
-        Self::from_f64(add_to_odd(self.to_f64(), other.to_f64()), Rounding::Nearest)
+        Self::nearest(add_to_odd(self.to_f64(), other.to_f64()))
     }
 
+    #[inline(always)]
     fn sub(self, other: Self) -> Self {
-        Self::from_f64(add_to_odd(self.to_f64(), -other.to_f64()), Rounding::Nearest)
+        Self::nearest(add_to_odd(self.to_f64(), -other.to_f64()))
     }
 
+    #[inline(always)]
     fn mul(self, other: Self) -> Self {
-        Self::from_f64(self.to_f64() * other.to_f64(), Rounding::Nearest)
+        Self::nearest(self.to_f64() * other.to_f64())
     }
 
+    #[inline(always)]
     fn fma(self, b: Self, c: Self) -> Self {
-        Self::from_f64(fma_to_odd(self.to_f64(), b.to_f64(), c.to_f64()), Rounding::Nearest)
+        Self::nearest(fma_to_odd(self.to_f64(), b.to_f64(), c.to_f64()))
     }
 
+    #[inline(always)]
     fn neg(self) -> Self {
         Self::from_bits(self.bits() ^ 0x8000)
     }
 
+    #[inline(always)]
     fn abs(self) -> Self {
         Self::from_bits(self.bits() & 0x7FFF)
     }
