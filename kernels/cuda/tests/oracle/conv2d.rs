@@ -244,16 +244,16 @@ fn each_activation() {
 fn cut_sums() {
     let residual = Epilogue { bias: true, addend: Addend::Residual, ..PLAIN };
     let per_channel = Epilogue { bias: true, addend: Addend::PerChannel, activation: Activation::Silu };
-    for (in_channels, out_channels, splits) in [(128, 16, 2), (176, 24, 3), (113, 9, 2)] {
-        for epilogue in [PLAIN, residual, per_channel] {
-            for element in Element::ALL {
-                let case = Case::new(element, same(3, (4, 5), in_channels, out_channels), epilogue, 11);
-                let plan = case.plan();
-                assert_eq!((plan.launches.len(), plan.launches[0].grid[1]), (2, splits));
-                let together = case.carry_out(&plan);
-                case.assert_computes(&together);
-                assert_images_keep_their_bits(&case, &together);
-            }
+    for (in_channels, out_channels, splits, epilogue) in
+        [(128, 16, 2, PLAIN), (176, 24, 3, per_channel), (113, 9, 2, residual)]
+    {
+        for element in Element::ALL {
+            let case = Case::new(element, same(2, (4, 5), in_channels, out_channels), epilogue, 11);
+            let plan = case.plan();
+            assert_eq!((plan.launches.len(), plan.launches[0].grid[1]), (2, splits));
+            let together = case.carry_out(&plan);
+            case.assert_computes(&together);
+            assert_images_keep_their_bits(&case, &together);
         }
     }
 }

@@ -117,9 +117,9 @@ impl TensorTile {
         (self.rows + self.filters) * STEP * 2
     }
 
-    /// About how many clock cycles a multiprocessor takes for one step. Reckoned from what an A100 does in a cycle (NVIDIA A100 Tensor
-    /// Core GPU Architecture, 2020): it adds 1024 products, and moves 128 bytes into or out of shared memory; 32 bytes from the L2 cache
-    /// are what is reached of 47. All that goes on at the same time, but not perfectly so.
+    /// About how many clock cycles a multiprocessor takes for one step. Reckoned, not measured, from what an A100 does in a cycle (NVIDIA
+    /// A100 Tensor Core GPU Architecture, 2020): it adds 1024 products, and moves 128 bytes into or out of shared memory. Of the 47 bytes
+    /// that the L2 cache could give to each multiprocessor, 32 are reckoned with. All that goes on at the same time, but not perfectly so.
     fn cycles(&self) -> usize {
         let multiply = self.rows * self.filters * STEP / 1024;
         let read = self.warps() * (self.warp.0 + self.warp.1) * STEP * 2;
