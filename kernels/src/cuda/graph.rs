@@ -31,7 +31,12 @@ impl Graph {
         let stream = device.cuda_stream();
         // Where candle uploads the sizes of a tensor for one of its own kernels, it keeps them for the second call.
         let _uploads_are_kept = device.enable_cuda_graph_htod_cache();
-        let output = compute(&inputs)?;
+        let output = {
+            let result = compute(&inputs)?;
+            let output = result.zeros_like()?;
+            output.slice_set(&result, 0, 0)?;
+            output
+        };
         stream.synchronize().w()?;
         stream.begin_capture(sys::CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL).w()?;
         let recorded = compute(&inputs).and_then(|result| output.slice_set(&result, 0, 0));

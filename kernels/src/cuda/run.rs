@@ -7,6 +7,9 @@ use candle_core::{CudaDevice, CudaStorage, DType, Result, Shape, Storage, Tensor
 use half::{bf16, f16};
 use x0_cuda::{Architecture, Argument, Element, Launch, Plan};
 
+/// Kernels read so many bytes at once: a tensor begins at a multiple of them.
+const ALIGNMENT: usize = 16;
+
 /// Shared memory that every kernel may use without asking for more.
 const USUAL_SHARED_BYTES: u32 = 48 * 1024;
 
@@ -53,13 +56,16 @@ pub(super) fn run(plan: &Plan, tensors: &[&Tensor]) -> Result<()> {
     let Some(device) = tensors.first().map(|tensor| device(tensor)).transpose()? else { return Ok(()) };
     let workspaces =
         plan.workspaces.iter().map(|bytes| empty(&device, DType::U8, *bytes)).collect::<Result<Vec<_>>>()?;
-    let addresses = tensors
-        .iter()
-        .copied()
-        .chain(&workspaces)
-        .map(|tensor| address(tensor, &device))
-        .collect::<Result<Vec<_>>>()?;
+    let tensors = tensors.iter().map(|tensor| aligned(tensor)).collect::<Result<Vec<_>>>()?;
+    let addresses =
+        tensors.iter().chain(&workspaces).map(|tensor| address(tensor, &device)).collect::<Result<Vec<_>>>()?;
     plan.launches.iter().try_for_each(|launch| start(launch, &addresses, &device))
+}
+
+/// The tensor, or a copy of it where it is a part of another that begins at an odd place. Outputs are no such parts.
+fn aligned(tensor: &Tensor) -> Result<Tensor> {
+    let begin = tensor.layout().start_offset() * tensor.dtype().size_in_bytes();
+    if begin.is_multiple_of(ALIGNMENT) { Ok(tensor.clone()) } else { tensor.force_contiguous() }
 }
 
 /// Where a tensor begins in the device's memory.
