@@ -29,10 +29,16 @@ pub(crate) enum Action {
     /// Each lane by itself, or as if.
     Effect(BoxedEffect),
     /// Lanes that have to come together first.
-    Gathered { members: Members, effect: BoxedEffect },
+    Gathered {
+        members: Members,
+        effect: BoxedEffect,
+    },
     Branch(usize),
     /// To the target with the number that a register holds.
-    BranchTable { index: Slot<u32>, targets: Vec<usize> },
+    BranchTable {
+        index: Slot<u32>,
+        targets: Vec<usize>,
+    },
     Exit,
     Trap,
     Barrier(Barrier),
@@ -64,19 +70,25 @@ pub(crate) enum BarrierKind {
     /// Goes on at once.
     Arrive,
     /// Waits, and is told for how many threads a condition held.
-    Count { result: Slot<u32>, condition: Condition },
+    Count {
+        result: Slot<u32>,
+        condition: Condition,
+    },
     /// Waits, and is told whether a condition held for all or for any.
-    Vote { result: Predicate, condition: Condition, all: bool },
+    Vote {
+        result: Predicate,
+        condition: Condition,
+        all: bool,
+    },
 }
 
 /// Decodes one instruction; none if it is not simulated.
 pub(crate) fn decode(decoder: &mut Decoder<'_, '_>) -> Action {
     let action = match decoder.opcode.name {
-        "add" | "sub" | "mul" | "mad" | "fma" | "addc" | "subc" | "madc" | "div" | "rem" | "abs" | "neg" | "min" | "max" | "sad" => {
-            decoder.arithmetic()
-        }
-        "and" | "or" | "xor" | "not" | "cnot" | "shl" | "shr" | "shf" | "lop3" | "bfe" | "bfi" | "prmt" | "popc" | "clz" | "brev"
-        | "bfind" | "dp4a" | "dp2a" => decoder.bits(),
+        "add" | "sub" | "mul" | "mad" | "fma" | "addc" | "subc" | "madc" | "div" | "rem" | "abs" | "neg" | "min"
+        | "max" | "sad" => decoder.arithmetic(),
+        "and" | "or" | "xor" | "not" | "cnot" | "shl" | "shr" | "shf" | "lop3" | "bfe" | "bfi" | "prmt" | "popc"
+        | "clz" | "brev" | "bfind" | "dp4a" | "dp2a" => decoder.bits(),
         "setp" | "set" | "selp" | "slct" | "testp" => decoder.comparison(),
         "cvt" => decoder.conversion(),
         "rcp" | "sqrt" | "rsqrt" | "sin" | "cos" | "ex2" | "lg2" | "tanh" | "copysign" => decoder.function(),
@@ -87,7 +99,9 @@ pub(crate) fn decode(decoder: &mut Decoder<'_, '_>) -> Action {
         "mma" => decoder.matrix_multiply(),
         "ldmatrix" | "stmatrix" | "movmatrix" => decoder.fragment(),
         "cp" => decoder.asynchronous_copy(),
-        "bra" | "brx" | "ret" | "exit" | "trap" | "bar" | "barrier" | "membar" | "fence" | "nanosleep" => decoder.control(),
+        "bra" | "brx" | "ret" | "exit" | "trap" | "bar" | "barrier" | "membar" | "fence" | "nanosleep" => {
+            decoder.control()
+        }
         _ => None,
     };
     match action {

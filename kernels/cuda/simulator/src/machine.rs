@@ -11,7 +11,9 @@ mod warp;
 
 pub(crate) use copies::Copy;
 pub(crate) use grid::{GridLaunch, Program, Step, run_grid};
-pub(crate) use lanes::{BoxedEffect, BoxedWork, Choose, Combine, Compare, Effect, Map1, Map2, Map3, Work, effect, work};
+pub(crate) use lanes::{
+    BoxedEffect, BoxedWork, Choose, Combine, Compare, Effect, Map1, Map2, Map3, Work, effect, work,
+};
 pub(crate) use registers::{Condition, Lane, Mask, Predicate, Registers, Slot, WARP, lanes};
 pub(crate) use space::{Space, Trouble, space_of, window};
 pub(crate) use stored::Stored;

@@ -7,6 +7,7 @@ use crate::machine::{GridLaunch, Program, Slot, Step, run_grid};
 use crate::memory::Memory;
 use crate::syntax::{self, declarations};
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// Instructions that a warp may execute. The longest of our kernels stay far below.
@@ -94,10 +95,7 @@ impl Function {
         for flat in &flattened.instructions {
             let mut decoder = Decoder::new(flat, &mut placement, &mut constants);
             let action = decode(&mut decoder);
-            // The end of a function stands nowhere in the text.
-            let begin = (flat.text.as_ptr() as usize).checked_sub(text.as_ptr() as usize).unwrap_or_default();
-            let text = if flat.text.is_empty() { 0..0 } else { begin..begin + flat.text.len() };
-            steps.push(Step { guard: decoder.guard(), action, text });
+            steps.push(Step { guard: decoder.guard(), action, text: part(flat.text, text) });
         }
         let specials = flattened.specials.iter();
         let program = Program {
@@ -105,7 +103,9 @@ impl Function {
             steps,
             text: text.clone(),
             constants: constants.places.into_iter().map(|((_, bits), place)| (place, bits)).collect(),
-            specials: specials.map(|(special, register)| (*special, Slot::at(placement.place(*register).index))).collect(),
+            specials: specials
+                .map(|(special, register)| (*special, Slot::at(placement.place(*register).index)))
+                .collect(),
             lines: placement.lines,
             predicates: placement.predicates,
             shared_bytes: flattened.shared_bytes,
@@ -184,6 +184,16 @@ impl Function {
 
 impl std::fmt::Debug for Function {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Function").field("name", &self.program.name).field("parameters", &self.parameters).finish()
+        formatter
+            .debug_struct("Function")
+            .field("name", &self.program.name)
+            .field("parameters", &self.parameters)
+            .finish()
     }
+}
+
+/// Where a part of a text stands in it; at its beginning, if it is not of this text, as is the empty end of a function.
+fn part(part: &str, text: &str) -> Range<usize> {
+    let begin = (part.as_ptr() as usize).saturating_sub(text.as_ptr() as usize);
+    if part.is_empty() { 0..0 } else { begin..begin + part.len() }
 }

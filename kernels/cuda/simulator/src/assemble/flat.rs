@@ -25,7 +25,11 @@ pub(crate) enum Arg {
     Not(Virtual),
     Number(Number),
     /// `space` is where the variable that was named lies.
-    Address { space: Option<Space>, base: Option<Virtual>, offset: u64 },
+    Address {
+        space: Option<Space>,
+        base: Option<Virtual>,
+        offset: u64,
+    },
     Vector(Vec<Arg>),
     Pair(Box<[Arg; 2]>),
     /// An instruction's index.
@@ -72,8 +76,8 @@ impl Flat<'_> {
         let is_reduction = self.opcode.contains(".red.");
         match name {
             "bar" | "barrier" => is_reduction,
-            "st" | "red" | "bra" | "brx" | "call" | "ret" | "exit" | "trap" | "brkpt" | "membar" | "fence" | "cp" | "prefetch"
-            | "prefetchu" | "stmatrix" | "nanosleep" | "discard" | "applypriority" => false,
+            "st" | "red" | "bra" | "brx" | "call" | "ret" | "exit" | "trap" | "brkpt" | "membar" | "fence" | "cp"
+            | "prefetch" | "prefetchu" | "stmatrix" | "nanosleep" | "discard" | "applypriority" => false,
             _ => true,
         }
     }

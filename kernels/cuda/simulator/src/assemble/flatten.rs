@@ -286,7 +286,9 @@ impl<'t> Flattener<'_, 't> {
     fn named(&mut self, name: &'t str, offset: u64) -> Result<Arg, String> {
         match self.scopes.get(name) {
             Some(Name::Register(register)) => return Ok(Arg::Register(register)),
-            Some(Name::Variable { address, .. }) => return Ok(Arg::Number(Number::Integer(address.wrapping_add(offset)))),
+            Some(Name::Variable { address, .. }) => {
+                return Ok(Arg::Number(Number::Integer(address.wrapping_add(offset))));
+            }
             Some(Name::Label(label)) => return Ok(Arg::Target(label)),
             Some(Name::Labels(labels)) => return Ok(Arg::Targets(labels.to_vec())),
             Some(Name::Registers { .. }) | None => {}

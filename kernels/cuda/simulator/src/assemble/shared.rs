@@ -32,7 +32,8 @@ impl<'t> SharedLayout<'t> {
                     Statement::Variable(variable) if variable.space == Space::Shared => add(variable),
                     Statement::Instruction(instruction) => {
                         for operand in &instruction.operands {
-                            let (Operand::Name { name, .. } | Operand::Address { name: Some(name), .. }) = operand else {
+                            let (Operand::Name { name, .. } | Operand::Address { name: Some(name), .. }) = operand
+                            else {
                                 continue;
                             };
                             if let Some(variable) = names.shared.get(name) {

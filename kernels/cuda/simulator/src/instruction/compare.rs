@@ -40,7 +40,10 @@ impl Relation {
     #[inline(always)]
     fn holds<T: PartialOrd>(self, a: T, b: T) -> bool {
         // Without branches, so that all lanes are compared at once.
-        (a < b) & self.less | (a == b) & self.equal | (a > b) & self.greater | (a.partial_cmp(&b).is_none()) & self.unordered
+        (a < b) & self.less
+            | (a == b) & self.equal
+            | (a > b) & self.greater
+            | (a.partial_cmp(&b).is_none()) & self.unordered
     }
 }
 

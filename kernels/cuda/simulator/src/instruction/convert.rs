@@ -1,9 +1,9 @@
 //! Conversions between types.
 
 use super::compare::flush;
-use super::float::rounding;
 use super::decoder::each_lane;
-use super::opcode::{Type, by_integer};
+use super::float::rounding;
+use super::opcode::{Type, Whole, by_integer, by_width};
 use super::{Action, Decoder};
 use crate::machine::{Lane, Map2};
 use crate::number::{Bf16, F16, Format, Rounding, Small, from_integer, from_integer_directed};
@@ -58,26 +58,6 @@ impl Modes {
     }
 }
 
-/// Something for each type of registers that holds whole numbers: as wide as operand 1 is, or as a literal's type is.
-macro_rules! by_source {
-    ($decoder:expr, $type:expr, $A:ident => $body:expr) => {
-        match $decoder.width(1, $type) {
-            2 => {
-                type $A = u16;
-                $body
-            }
-            4 => {
-                type $A = u32;
-                $body
-            }
-            _ => {
-                type $A = u64;
-                $body
-            }
-        }
-    };
-}
-
 impl Decoder<'_, '_> {
     /// PTX ISA, "Data Movement and Conversion Instructions: cvt".
     pub(super) fn conversion(&mut self) -> Option<Action> {
@@ -117,103 +97,101 @@ impl Decoder<'_, '_> {
 
     fn integer_to_integer(&mut self, to: Type, from: Type, saturates: bool) -> Option<Action> {
         if !saturates && self.width(1, from) == from.bytes() && self.width(0, to) == to.bytes() {
-            return match to.bytes() {
-                2 => by_integer!(from, T => self.map1(|a: T| a as u16)),
-                4 => by_integer!(from, T => self.map1(|a: T| a as u32)),
-                _ => by_integer!(from, T => self.map1(|a: T| a as u64)),
-            };
+            return by_integer!(from, A => by_width!(to, D => self.map1(|a: A| D::cut(a.wide()))));
         }
-        let extend = extension(from);
-        let saturate = move |x: i128| if saturates { x.clamp(least(to), greatest(to)) } else { x };
-        let truncate = extension(to);
-        by_source!(self, from, A => {
-            match (size_of::<A>() >= from.bytes(), saturates, self.width(0, to)) {
-                (false, _, _) => None,
-                (true, false, 2) => self.map1(move |a: A| truncate(extend(a as u64)) as u16),
-                (true, false, 4) => self.map1(move |a: A| truncate(extend(a as u64)) as u32),
-                (true, false, _) => self.map1(move |a: A| truncate(extend(a as u64))),
-                (true, true, width) => {
-                    let value = move |a: A| {
-                        let x = extend(a as u64);
-                        saturate(if from.is_signed() { i128::from(x as i64) } else { i128::from(x) })
-                    };
-                    match width {
-                        2 => self.map1(move |a: A| value(a) as u16),
-                        4 => self.map1(move |a: A| value(a) as u32),
-                        _ => self.map1(move |a: A| value(a) as u64),
-                    }
-                }
-            }
-        })
+        let (extend, truncate) = (extension(from), extension(to));
+        if !saturates {
+            return self.map_whole(to, from, move |a| truncate(extend(a)));
+        }
+        self.map_whole(to, from, move |a| exact(extend(a), from).clamp(least(to), greatest(to)) as u64)
+    }
+
+    /// Between registers of any widths; `f` is given what is in the register and says what will be in the other.
+    fn map_whole(&mut self, to: Type, from: Type, f: impl Fn(u64) -> u64 + Send + Sync + 'static) -> Option<Action> {
+        match (self.width(1, from), self.width(0, to)) {
+            (2, 2) => self.map1(move |a: u16| u16::cut(f(a.wide()))),
+            (2, 4) => self.map1(move |a: u16| u32::cut(f(a.wide()))),
+            (2, _) => self.map1(move |a: u16| f(a.wide())),
+            (4, 2) => self.map1(move |a: u32| u16::cut(f(a.wide()))),
+            (4, 4) => self.map1(move |a: u32| u32::cut(f(a.wide()))),
+            (4, _) => self.map1(move |a: u32| f(a.wide())),
+            (_, 2) => self.map1(move |a| u16::cut(f(a))),
+            (_, 4) => self.map1(move |a| u32::cut(f(a))),
+            _ => self.map1(f),
+        }
     }
 
     fn float_to_integer(&mut self, to: Type, from: Type, modes: Modes) -> Option<Action> {
         let whole = modes.whole?;
-        // The ISA's value for NaN.
-        let nan = if from == Type::F64 || to.bytes() == 8 { 1_u64 << (to.bytes() * 8 - 1) } else { 0 };
-        let convert = move |x: f64| -> u64 {
-            let x = whole.whole(x);
-            if x.is_nan() {
-                return nan;
-            }
+        match (from, to) {
+            (Type::F32, Type::S32) if whole == Rounding::Zero => self.map1(|a: f32| a as i32),
+            (Type::F32, _) => self.whole_of(to, whole, 0, move |a| f64::from(flush(a, modes.flushes))),
+            // The ISA's value for a NaN.
+            (Type::F64, _) => self.whole_of(to, whole, 1 << (to.bytes() * 8 - 1), |a: f64| a),
+            (Type::F16, _) => self.whole_of(to, whole, 0, F16::to_f64),
+            (Type::Bf16, _) => self.whole_of(to, whole, 0, Bf16::to_f64),
+            _ => None,
+        }
+    }
+
+    fn whole_of<A: Lane>(
+        &mut self,
+        to: Type,
+        whole: Rounding,
+        nan: u64,
+        wide: impl Fn(A) -> f64 + Send + Sync + 'static,
+    ) -> Option<Action> {
+        let nan = if to.bytes() == 8 { 1 << 63 } else { nan };
+        let convert = move |a: A| {
+            let x = whole.whole(wide(a));
             match to {
-                Type::U8 | Type::B8 => x as u8 as u64,
+                _ if x.is_nan() => nan,
+                Type::U8 | Type::B8 => (x as u8).into(),
                 Type::S8 => x as i8 as u64,
-                Type::U16 | Type::B16 => x as u16 as u64,
+                Type::U16 | Type::B16 => (x as u16).into(),
                 Type::S16 => x as i16 as u64,
-                Type::U32 | Type::B32 => x as u32 as u64,
+                Type::U32 | Type::B32 => (x as u32).into(),
                 Type::S32 => x as i32 as u64,
                 Type::S64 => x as i64 as u64,
                 _ => x as u64,
             }
         };
-        match (from, to, whole, self.width(0, to)) {
-            (Type::F32, Type::S32, Rounding::Zero, _) => self.map1(|a: f32| a as i32),
-            (Type::F32, Type::U32, Rounding::Zero, _) => self.map1(|a: f32| a as u32),
-            (Type::F32, _, _, 2) => self.map1(move |a| convert(f64::from(flush(a, modes.flushes))) as u16),
-            (Type::F32, _, _, 4) => self.map1(move |a| convert(f64::from(flush(a, modes.flushes))) as u32),
-            (Type::F32, _, _, _) => self.map1(move |a| convert(f64::from(flush(a, modes.flushes)))),
-            (Type::F64, _, _, 2) => self.map1(move |a| convert(a) as u16),
-            (Type::F64, _, _, 4) => self.map1(move |a| convert(a) as u32),
-            (Type::F64, _, _, _) => self.map1(convert),
-            (Type::F16, _, _, 2) => self.map1(move |a: F16| convert(a.to_f64()) as u16),
-            (Type::F16, _, _, 4) => self.map1(move |a: F16| convert(a.to_f64()) as u32),
-            (Type::F16, _, _, _) => self.map1(move |a: F16| convert(a.to_f64())),
-            (Type::Bf16, _, _, 2) => self.map1(move |a: Bf16| convert(a.to_f64()) as u16),
-            (Type::Bf16, _, _, 4) => self.map1(move |a: Bf16| convert(a.to_f64()) as u32),
-            (Type::Bf16, _, _, _) => self.map1(move |a: Bf16| convert(a.to_f64())),
-            _ => None,
+        match self.width(0, to) {
+            2 => self.map1(move |a| u16::cut(convert(a))),
+            4 => self.map1(move |a| u32::cut(convert(a))),
+            _ => self.map1(convert),
         }
     }
 
     fn integer_to_float(&mut self, to: Type, from: Type, modes: Modes) -> Option<Action> {
         let is_nearest = modes.rounding == Rounding::Nearest && !modes.saturates;
-        let is_exact_register = self.width(1, from) == from.bytes();
+        let has_own_register = self.width(1, from) == from.bytes();
         match to {
-            Type::F32 if is_nearest && is_exact_register => by_integer!(from, T => self.map1(|a: T| a as f32)),
-            Type::F64 if is_nearest && is_exact_register => by_integer!(from, T => self.map1(|a: T| a as f64)),
-            _ => {
-                let extend = extension(from);
-                let signed = from.is_signed();
-                by_source!(self, from, A => {
-                    let value = move |a: A| {
-                        let x = extend(a as u64);
-                        if signed { i128::from(x as i64) } else { i128::from(x) }
-                    };
-                    match to {
-                        Type::F32 => self.map1(move |a: A| modes.single_of(value(a))),
-                        Type::F64 => self.map1(move |a: A| modes.apply(from_integer_directed(value(a), modes.rounding))),
-                        Type::F16 => self.map1(move |a: A| modes.small::<F16>(from_integer(value(a)))),
-                        Type::Bf16 => self.map1(move |a: A| modes.small::<Bf16>(from_integer(value(a)))),
-                        _ => None,
-                    }
-                })
-            }
+            Type::F32 if is_nearest && has_own_register => by_integer!(from, A => self.map1(|a: A| a as f32)),
+            Type::F64 if is_nearest && has_own_register => by_integer!(from, A => self.map1(|a: A| a as f64)),
+            _ => match self.width(1, from) {
+                2 => self.whole_to_float::<u16>(to, from, modes),
+                4 => self.whole_to_float::<u32>(to, from, modes),
+                _ => self.whole_to_float::<u64>(to, from, modes),
+            },
+        }
+    }
+
+    fn whole_to_float<A: Whole>(&mut self, to: Type, from: Type, modes: Modes) -> Option<Action> {
+        let extend = extension(from);
+        let value = move |a: A| exact(extend(a.wide()), from);
+        match to {
+            Type::F32 => self.map1(move |a| modes.single(from_integer(value(a)))),
+            Type::F64 => self.map1(move |a| modes.apply(from_integer_directed(value(a), modes.rounding))),
+            Type::F16 => self.map1(move |a| modes.small::<F16>(from_integer(value(a)))),
+            Type::Bf16 => self.map1(move |a| modes.small::<Bf16>(from_integer(value(a)))),
+            _ => None,
         }
     }
 
     fn float_to_float(&mut self, to: Type, from: Type, modes: Modes) -> Option<Action> {
-        let is_plain = modes.rounding == Rounding::Nearest && modes.whole.is_none() && !modes.saturates && !modes.rectifies;
+        let is_plain =
+            modes.rounding == Rounding::Nearest && modes.whole.is_none() && !modes.saturates && !modes.rectifies;
         match (to, from) {
             (Type::F32, Type::F16) if is_plain => self.map1(F16::to_f32),
             (Type::F32, Type::Bf16) if is_plain => self.map1(Bf16::to_f32),
@@ -256,11 +234,9 @@ impl Decoder<'_, '_> {
     }
 }
 
-impl Modes {
-    fn single_of(self, x: i128) -> f32 {
-        let x = Format::F32.round(self.apply(from_integer(x)), self.rounding);
-        x as f32
-    }
+/// The number that these bits, extended to 64, mean.
+fn exact(bits: u64, ty: Type) -> i128 {
+    if ty.is_signed() { i128::from(bits as i64) } else { i128::from(bits) }
 }
 
 /// Cuts a number to a type and widens it again, by its sign or with zeros.

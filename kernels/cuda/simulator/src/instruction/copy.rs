@@ -75,7 +75,7 @@ impl Decoder<'_, '_> {
             for lane in lanes(mask) {
                 let read = amounts.map_or(bytes, |amounts| (amounts[lane] as usize).min(bytes));
                 // SAFETY: `locate` has found that `bytes` bytes may be written to the one, and if any is read, read from the other, as long
-                // as the launch lasts; both are aligned to as much.
+                // as the launch lasts; both are aligned to as much, which is 4 bytes or more.
                 unsafe { warp.copies.add(lane, Copy { to: destinations[lane], from: sources[lane], bytes, read }) };
             }
             Ok(())

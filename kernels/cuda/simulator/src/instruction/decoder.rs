@@ -4,7 +4,7 @@ use super::opcode::Opcode;
 use super::{Action, Members};
 use crate::assemble::{Arg, Flat, Place, Placement};
 use crate::machine::{
-    Compare, Combine, Condition, Lane, Map1, Map2, Map3, Mask, Predicate, Slot, Trouble, WARP, Warp, Work, work,
+    Combine, Compare, Condition, Lane, Map1, Map2, Map3, Mask, Predicate, Slot, Trouble, WARP, Warp, Work, work,
 };
 use crate::syntax::{Number, RegisterKind};
 use std::collections::HashMap;

@@ -62,7 +62,8 @@ impl Decoder<'_, '_> {
     }
 
     fn shuffle(&mut self) -> Option<Action> {
-        let shuffles = [("up", Shuffle::Up), ("down", Shuffle::Down), ("bfly", Shuffle::Butterfly), ("idx", Shuffle::Index)];
+        let shuffles =
+            [("up", Shuffle::Up), ("down", Shuffle::Down), ("bfly", Shuffle::Butterfly), ("idx", Shuffle::Index)];
         let named = |part: &str| shuffles.iter().find(|(name, _)| *name == part).map(|(_, shuffle)| *shuffle);
         let shuffle = self.opcode.take_map(named)?;
         self.opcode.take("b32");
@@ -139,7 +140,8 @@ impl Decoder<'_, '_> {
     }
 
     fn reduction(&mut self) -> Option<Action> {
-        let operations: [(&str, fn(i64, i64) -> i64); 6] = [
+        type Operation = fn(i64, i64) -> i64;
+        let operations: [(&str, Operation); 6] = [
             ("add", i64::wrapping_add),
             ("min", |a, b| a.min(b)),
             ("max", |a, b| a.max(b)),
@@ -204,7 +206,8 @@ impl Exchange for Shuffling {
         }
         let values = registers.get(self.a);
         // What a lane that is not here would give is not specified: all bits, so that it shows.
-        let values: [u32; WARP] = std::array::from_fn(|lane| if mask >> lane & 1 == 1 { values[lane] } else { u32::MAX });
+        let values: [u32; WARP] =
+            std::array::from_fn(|lane| if mask >> lane & 1 == 1 { values[lane] } else { u32::MAX });
         let mut result = [0; WARP];
         for lane in 0..WARP {
             result[lane] = values[sources[lane] as usize % WARP];
@@ -228,8 +231,8 @@ impl<E: Exchange> Effect for Gathering<E> {
         let members = *warp.registers.get(self.members);
         // Whoever calls has to be a member.
         let mut named = 0;
-        for lane in 0..WARP {
-            named |= members[lane] & 1 << lane;
+        for (lane, members) in members.iter().enumerate() {
+            named |= members & 1 << lane;
         }
         if named & mask != mask {
             return Err(Trouble { lane: (mask & !named).trailing_zeros() as usize, kind: FaultKind::NotMember });

@@ -140,10 +140,24 @@ impl Decoder<'_, '_> {
             "div" => self.map2(|a: f32, b: f32| a / b),
             "abs" => self.map1(f32::abs),
             "neg" => self.map1(|a: f32| -a),
-            "min" if propagates => self.map2(|a: f32, b: f32| if a.is_nan() { a } else if b.is_nan() { b } else { least!(a, b) }),
-            "max" if propagates => {
-                self.map2(|a: f32, b: f32| if a.is_nan() { a } else if b.is_nan() { b } else { greatest!(a, b) })
-            }
+            "min" if propagates => self.map2(|a: f32, b: f32| {
+                if a.is_nan() {
+                    a
+                } else if b.is_nan() {
+                    b
+                } else {
+                    least!(a, b)
+                }
+            }),
+            "max" if propagates => self.map2(|a: f32, b: f32| {
+                if a.is_nan() {
+                    a
+                } else if b.is_nan() {
+                    b
+                } else {
+                    greatest!(a, b)
+                }
+            }),
             "min" => self.map2(|a: f32, b: f32| least!(a, b)),
             "max" => self.map2(|a: f32, b: f32| greatest!(a, b)),
             _ => None,
@@ -231,7 +245,12 @@ impl Decoder<'_, '_> {
         }
     }
 
-    fn small1<S: Small>(&mut self, modes: Modes, is_pair: bool, f: impl Fn(S) -> S + Send + Sync + 'static) -> Option<Action>
+    fn small1<S: Small>(
+        &mut self,
+        modes: Modes,
+        is_pair: bool,
+        f: impl Fn(S) -> S + Send + Sync + 'static,
+    ) -> Option<Action>
     where
         [S; 2]: Lane,
     {
@@ -248,7 +267,8 @@ impl Decoder<'_, '_> {
     where
         [S; 2]: Lane,
     {
-        let with_modes = move |f: &dyn Fn(S, S) -> S, a: S, b: S| modes.write_small(f(modes.read_small(a), modes.read_small(b)));
+        let with_modes =
+            move |f: &dyn Fn(S, S) -> S, a: S, b: S| modes.write_small(f(modes.read_small(a), modes.read_small(b)));
         match (is_pair, modes.is_plain()) {
             (false, true) => self.map2(f),
             (true, true) => self.map2(move |a: [S; 2], b: [S; 2]| [f(a[0], b[0]), f(a[1], b[1])]),

@@ -51,7 +51,8 @@ impl Decoder<'_, '_> {
         let space = self.space().unwrap_or(Space::Generic);
         // What concerns caches and the order in which other processors see it changes nothing here.
         let without_effect = |part: &str| {
-            let cache = ["ca", "cg", "cs", "lu", "cv", "wb", "wt", "nc", "weak", "volatile", "relaxed", "acquire", "release"];
+            let cache =
+                ["ca", "cg", "cs", "lu", "cv", "wb", "wt", "nc", "weak", "volatile", "relaxed", "acquire", "release"];
             let scope = ["cta", "cluster", "gpu", "sys", "unified", "L1", "L2"];
             let known = cache.contains(&part) || scope.contains(&part);
             (known || part.starts_with("L1::") || part.starts_with("L2::")).then_some(())
@@ -176,13 +177,13 @@ impl<T: Lane, M: Stored, F: Fn(M) -> T + Send + Sync + 'static> Effect for Load<
         let bytes = size_of::<M>() * self.slots.len();
         let pointers = warp.spaces.locate(self.place.space, &addresses, mask, bytes)?;
         for (index, slot) in self.slots.iter().enumerate() {
-            let mut values = [T::ZERO; WARP];
-            for lane in 0..WARP {
+            let register = warp.registers.get_mut(*slot);
+            let load = |lane: usize| {
                 let pointer = pointers[lane].wrapping_add(index * size_of::<M>());
                 // SAFETY: `locate` has found that `bytes` bytes may be read there, and that they are aligned.
-                values[lane] = (self.extend)(unsafe { M::load(pointer) });
-            }
-            warp.registers.set(*slot, mask, &values);
+                register[lane] = (self.extend)(unsafe { M::load(pointer) });
+            };
+            if mask == Mask::MAX { (0..WARP).for_each(load) } else { lanes(mask).for_each(load) }
         }
         Ok(())
     }

@@ -123,10 +123,10 @@ impl<E: Elements> Work for Multiply<E> {
         let steps = self.b.len() * E::COUNT;
         for step in 0..steps {
             let (part, index) = (step / E::COUNT, step % E::COUNT);
-            for half in 0..2 {
+            for (half, values) in a[step].iter_mut().enumerate() {
                 let register = registers.get(self.a[2 * part + half]);
                 for lane in 0..WARP {
-                    a[step][half][lane] = E::element(register[lane], index);
+                    values[lane] = E::element(register[lane], index);
                 }
             }
             let register = registers.get(self.b[part]);
@@ -167,7 +167,11 @@ impl<E: Elements> Work for Multiply<E> {
 
 impl Decoder<'_, '_> {
     pub(super) fn matrix_multiply(&mut self) -> Option<Action> {
-        if !self.opcode.take("sync") || !self.opcode.take("aligned") || !self.opcode.take("row") || !self.opcode.take("col") {
+        if !self.opcode.take("sync")
+            || !self.opcode.take("aligned")
+            || !self.opcode.take("row")
+            || !self.opcode.take("col")
+        {
             return None;
         }
         let depths = [("m16n8k4", 4), ("m16n8k8", 8), ("m16n8k16", 16)];

@@ -147,12 +147,11 @@ impl Work for Pack {
     fn run(&self, registers: &mut Registers, mask: Mask) {
         let mut d = [0; WARP];
         for (index, part) in self.parts.iter().enumerate() {
-            for lane in 0..WARP {
-                d[lane] |= match part {
-                    Part::Bits16(part) => u64::from(registers.get(*part)[lane]) << (index * 16),
-                    Part::Bits32(part) => u64::from(registers.get(*part)[lane]) << (index * 32),
-                };
-            }
+            let values: [u64; WARP] = match part {
+                Part::Bits16(part) => registers.get(*part).map(|value| u64::from(value) << (index * 16)),
+                Part::Bits32(part) => registers.get(*part).map(|value| u64::from(value) << (index * 32)),
+            };
+            d.iter_mut().zip(values).for_each(|(d, value)| *d |= value);
         }
         registers.set(self.d, mask, &d);
     }

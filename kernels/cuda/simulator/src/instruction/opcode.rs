@@ -1,5 +1,7 @@
 //! Opcodes: a name, modifiers and types.
 
+use crate::machine::Lane;
+
 /// An opcode whose modifiers are taken away as they are understood.
 #[derive(Clone, Debug)]
 pub(crate) struct Opcode<'t> {
@@ -110,10 +112,57 @@ impl Type {
         match self {
             Self::U8 | Self::S8 | Self::B8 | Self::U16 | Self::S16 | Self::B16 => true,
             Self::U32 | Self::S32 | Self::B32 | Self::U64 | Self::S64 | Self::B64 => true,
-            Self::Predicate | Self::F16 | Self::F16x2 | Self::Bf16 | Self::Bf16x2 | Self::Tf32 | Self::F32 | Self::F64 => false,
+            Self::Predicate
+            | Self::F16
+            | Self::F16x2
+            | Self::Bf16
+            | Self::Bf16x2
+            | Self::Tf32
+            | Self::F32
+            | Self::F64 => false,
         }
     }
 }
+
+/// A whole number in a register.
+pub(super) trait Whole: Lane {
+    /// Extended by its sign or with zeros.
+    fn wide(self) -> u64;
+    /// The lowest bits.
+    fn cut(bits: u64) -> Self;
+}
+
+macro_rules! whole {
+    ($($T:ty, $Signed:ty);*) => {
+        $(
+            impl Whole for $T {
+                #[inline(always)]
+                fn wide(self) -> u64 {
+                    self.into()
+                }
+
+                #[inline(always)]
+                fn cut(bits: u64) -> Self {
+                    bits as Self
+                }
+            }
+
+            impl Whole for $Signed {
+                #[inline(always)]
+                fn wide(self) -> u64 {
+                    i64::from(self) as u64
+                }
+
+                #[inline(always)]
+                fn cut(bits: u64) -> Self {
+                    bits as Self
+                }
+            }
+        )*
+    };
+}
+
+whole!(u16, i16; u32, i32; u64, i64);
 
 /// Does the same for the type of whole numbers without sign that is as wide as a type.
 macro_rules! by_width {

@@ -12,6 +12,28 @@ pub(crate) struct Copy {
     pub(crate) read: usize,
 }
 
+impl Copy {
+    /// # Safety
+    /// `to` is valid for atomic writes of `bytes` bytes and `from` for atomic reads of `read` bytes; both are aligned to 4 bytes, and
+    /// `bytes` is a multiple of 4.
+    unsafe fn run(self) {
+        for word in 0..self.bytes / 4 {
+            let known = self.read.saturating_sub(4 * word);
+            let from = self.from.wrapping_add(4 * word);
+            // SAFETY: as many bytes are read as are known.
+            let value = unsafe {
+                if known >= 4 {
+                    u32::load(from)
+                } else {
+                    (0..known).fold(0, |value, byte| value | u32::from(u8::load(from.wrapping_add(byte))) << (8 * byte))
+                }
+            };
+            // SAFETY: the word is one of `bytes` bytes.
+            unsafe { u32::store(self.to.wrapping_add(4 * word), value) };
+        }
+    }
+}
+
 /// The copies of a warp's threads, none of which was done.
 #[derive(Debug, Default)]
 pub(crate) struct Copies {
@@ -31,7 +53,8 @@ impl Copies {
     /// Begins a copy.
     ///
     /// # Safety
-    /// Until [`Self::clear`] is called, `to` is valid for atomic writes of `bytes` bytes and `from` for atomic reads of `read` bytes.
+    /// Until [`Self::clear`] is called, `to` is valid for atomic writes of `bytes` bytes and `from` for atomic reads of `read` bytes; both
+    /// are aligned to 4 bytes, and `bytes` is a multiple of 4.
     pub(crate) unsafe fn add(&mut self, lane: usize, copy: Copy) {
         self.pending.push((lane, self.committed[lane], copy));
     }
@@ -58,13 +81,8 @@ impl Copies {
         self.pending.retain(|(lane, group, copy)| {
             let is_due = mask >> lane & 1 == 1 && is_due(*lane, *group);
             if is_due {
-                for index in 0..copy.bytes {
-                    // SAFETY: whoever called `add` has promised that both are valid; a byte is always aligned.
-                    unsafe {
-                        let byte = if index < copy.read { u8::load(copy.from.wrapping_add(index)) } else { 0 };
-                        u8::store(copy.to.wrapping_add(index), byte);
-                    }
-                }
+                // SAFETY: whoever called `add` has promised that both are valid and aligned.
+                unsafe { copy.run() };
             }
             !is_due
         });

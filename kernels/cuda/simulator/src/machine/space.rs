@@ -49,10 +49,10 @@ struct Range {
 impl Range {
     const EMPTY: Self = Self { begin: 0, bytes: 0, host: std::ptr::null_mut(), stride: 0 };
 
-    /// Whether `begin..=last` and `bytes` after `last` lie in it.
+    /// Whether `bytes` bytes at an address lie in it.
     #[inline(always)]
-    fn contains(&self, begin: u64, last: u64, bytes: u64) -> bool {
-        begin >= self.begin && bytes <= self.bytes && last >= begin && last - self.begin <= self.bytes - bytes
+    fn contains(&self, address: u64, bytes: u64) -> bool {
+        address >= self.begin && bytes <= self.bytes && address - self.begin <= self.bytes - bytes
     }
 
     #[inline(always)]
@@ -174,24 +174,37 @@ impl<'a> Spaces<'a> {
     ) -> Result<[*mut u8; WARP], Trouble> {
         let window = window(space);
         let first = addresses[mask.trailing_zeros() as usize % WARP];
-        let mut generic = [0; WARP];
-        let (mut lowest, mut highest, mut bits) = (u64::MAX, 0, 0);
-        for lane in 0..WARP {
-            let address = if mask >> lane & 1 == 1 { addresses[lane] } else { first };
-            let address = address.wrapping_add(window);
-            generic[lane] = address;
-            lowest = lowest.min(address);
-            highest = highest.max(address);
-            bits |= address;
-        }
-        let mut pointers = [std::ptr::null_mut(); WARP];
-        if bits & (bytes as u64 - 1) == 0
-            && let Some(range) = self.range(space, lowest, highest, bytes as u64)
-        {
+        let mut generic = [first.wrapping_add(window); WARP];
+        if mask == Mask::MAX {
             for lane in 0..WARP {
-                pointers[lane] = range.pointer(generic[lane], lane);
+                generic[lane] = addresses[lane].wrapping_add(window);
             }
-            return Ok(pointers);
+        } else {
+            for lane in lanes(mask) {
+                generic[lane] = addresses[lane].wrapping_add(window);
+            }
+        }
+        let size = bytes as u64;
+        if let Some(range) = self.range(space, first.wrapping_add(window), size) {
+            // Most likely all lanes are in the same range. The highest bit of these differences tells who is outside, as neither ranges nor
+            // accesses are so large.
+            let limit = range.bytes - size;
+            let (mut outside, mut unaligned) = (0, 0);
+            let mut pointers = [std::ptr::null_mut(); WARP];
+            for lane in 0..WARP {
+                let offset = generic[lane].wrapping_sub(range.begin);
+                outside |= offset | limit.wrapping_sub(offset);
+                unaligned |= generic[lane];
+                pointers[lane] = range.host.wrapping_add(offset as usize);
+            }
+            if range.stride != 0 {
+                for (lane, pointer) in pointers.iter_mut().enumerate() {
+                    *pointer = pointer.wrapping_add(lane * range.stride);
+                }
+            }
+            if outside >> 63 == 0 && unaligned & (size - 1) == 0 {
+                return Ok(pointers);
+            }
         }
         self.locate_each(space, &generic, mask, bytes)
     }
@@ -208,7 +221,7 @@ impl<'a> Spaces<'a> {
         let mut pointers = [std::ptr::null_mut(); WARP];
         for lane in lanes(mask) {
             let address = generic[lane];
-            let Some(range) = self.range(space, address, address, bytes as u64) else {
+            let Some(range) = self.range(space, address, bytes as u64) else {
                 let kind = FaultKind::OutOfBounds { address: address.wrapping_sub(window(space)), bytes };
                 return Err(Trouble { lane, kind });
             };
@@ -222,34 +235,35 @@ impl<'a> Spaces<'a> {
         Ok(std::array::from_fn(|lane| if mask >> lane & 1 == 1 { pointers[lane] } else { first }))
     }
 
+    /// The range in which `bytes` bytes at a generic address lie.
     #[inline(always)]
-    fn range(&mut self, space: Space, begin: u64, last: u64, bytes: u64) -> Option<Range> {
+    fn range(&mut self, space: Space, address: u64, bytes: u64) -> Option<Range> {
         let range = match space {
             Space::Shared => self.shared,
             Space::Local => self.local,
             Space::Parameter => self.parameters,
-            Space::Global | Space::Const => return self.global_range(begin, last, bytes),
-            Space::Generic => match space_of(begin) {
-                Space::Global => return self.global_range(begin, last, bytes),
+            Space::Global | Space::Const => return self.global_range(address, bytes),
+            Space::Generic => match space_of(address) {
+                Space::Global => return self.global_range(address, bytes),
                 Space::Shared => self.shared,
                 Space::Local => self.local,
                 Space::Parameter => self.parameters,
                 Space::Const | Space::Generic => return None,
             },
         };
-        range.contains(begin, last, bytes).then_some(range)
+        range.contains(address, bytes).then_some(range)
     }
 
     #[inline(always)]
-    fn global_range(&mut self, begin: u64, last: u64, bytes: u64) -> Option<Range> {
-        if self.recent.contains(begin, last, bytes) { Some(self.recent) } else { self.other_range(begin, last, bytes) }
+    fn global_range(&mut self, address: u64, bytes: u64) -> Option<Range> {
+        if self.recent.contains(address, bytes) { Some(self.recent) } else { self.other_range(address, bytes) }
     }
 
     #[inline(never)]
-    fn other_range(&mut self, begin: u64, last: u64, bytes: u64) -> Option<Range> {
+    fn other_range(&mut self, address: u64, bytes: u64) -> Option<Range> {
         let ranges = &self.global.ranges;
-        let range = ranges[ranges.partition_point(|range| range.begin <= begin).checked_sub(1)?];
-        if !range.contains(begin, last, bytes) {
+        let range = ranges[ranges.partition_point(|range| range.begin <= address).checked_sub(1)?];
+        if !range.contains(address, bytes) {
             return None;
         }
         self.recent = range;

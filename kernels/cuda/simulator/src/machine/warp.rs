@@ -25,7 +25,12 @@ struct Group {
 pub(super) enum Pause {
     Ended,
     /// At a barrier, with the threads for which the barrier's condition holds.
-    Barrier { number: u32, threads: Option<u32>, waits: bool, votes: u32 },
+    Barrier {
+        number: u32,
+        threads: Option<u32>,
+        waits: bool,
+        votes: u32,
+    },
 }
 
 /// What a barrier tells the warps that have waited at it.
@@ -224,6 +229,9 @@ impl<'a> Warp<'a> {
 
     /// Whether all members are here. If not, those who are wait, and others run.
     fn gather(&mut self, members: Members, mask: Mask) -> Result<bool, Trouble> {
+        if mask == self.live && (matches!(members, Members::Named(_)) || mask == Mask::MAX) {
+            return Ok(true);
+        }
         let needed = match members {
             Members::Warp => Mask::MAX,
             Members::Named(members) => {

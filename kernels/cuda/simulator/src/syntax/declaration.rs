@@ -41,7 +41,10 @@ pub(crate) struct Variable<'t> {
 pub(crate) enum Initial<'t> {
     Number(Number),
     /// The address of another variable, and what is added to it.
-    Address { name: &'t str, offset: u64 },
+    Address {
+        name: &'t str,
+        offset: u64,
+    },
 }
 
 /// A kernel or a device function.

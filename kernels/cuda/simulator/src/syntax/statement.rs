@@ -8,11 +8,18 @@ use crate::fault::ParseError;
 #[derive(Clone, Debug)]
 pub(crate) enum Statement<'t> {
     /// `.reg`: one register, or with a count those of this name followed by 0 to count - 1.
-    Registers { kind: RegisterKind, name: &'t str, count: Option<u32> },
+    Registers {
+        kind: RegisterKind,
+        name: &'t str,
+        count: Option<u32>,
+    },
     Variable(Variable<'t>),
     Label(&'t str),
     /// `.branchtargets`
-    Targets { name: &'t str, labels: Vec<&'t str> },
+    Targets {
+        name: &'t str,
+        labels: Vec<&'t str>,
+    },
     Open,
     Close,
     Instruction(Instruction<'t>),
@@ -49,11 +56,17 @@ pub(crate) struct Guard<'t> {
 pub(crate) enum Operand<'t> {
     Number(Number),
     /// A register, a variable, a label or a function; `offset` is what is added to it.
-    Name { name: &'t str, offset: u64 },
+    Name {
+        name: &'t str,
+        offset: u64,
+    },
     /// `!%p`
     Not(&'t str),
     /// `[name+offset]`, or `[offset]`
-    Address { name: Option<&'t str>, offset: u64 },
+    Address {
+        name: Option<&'t str>,
+        offset: u64,
+    },
     /// `{a, b}`
     Vector(Vec<Operand<'t>>),
     /// `a|b`
@@ -90,11 +103,7 @@ pub(super) fn body<'t>(tokens: &mut Tokens<'t>) -> Result<Vec<Statement<'t>>, Pa
     }
 }
 
-fn directive<'t>(
-    tokens: &mut Tokens<'t>,
-    word: &str,
-    statements: &mut Vec<Statement<'t>>,
-) -> Result<(), ParseError> {
+fn directive<'t>(tokens: &mut Tokens<'t>, word: &str, statements: &mut Vec<Statement<'t>>) -> Result<(), ParseError> {
     match word {
         ".reg" => registers(tokens, statements),
         ".shared" | ".local" | ".param" | ".global" | ".const" => {

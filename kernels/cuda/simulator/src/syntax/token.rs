@@ -31,18 +31,19 @@ pub(super) struct Tokens<'t> {
     text: &'t str,
     /// Where the next token is looked for.
     at: usize,
-    line: usize,
+    /// The line of `at`.
+    line_here: usize,
     next: Token<'t>,
     /// Where `next` begins and on which line.
     begin: usize,
-    begin_line: usize,
+    line: usize,
     /// Where the token before `next` ended.
     last_end: usize,
 }
 
 impl<'t> Tokens<'t> {
     pub(super) fn new(text: &'t str) -> Result<Self, ParseError> {
-        let mut tokens = Self { text, at: 0, line: 1, next: Token::End, begin: 0, begin_line: 1, last_end: 0 };
+        let mut tokens = Self { text, at: 0, line_here: 1, next: Token::End, begin: 0, line: 1, last_end: 0 };
         tokens.advance()?;
         Ok(tokens)
     }
@@ -52,7 +53,7 @@ impl<'t> Tokens<'t> {
     }
 
     pub(super) fn line(&self) -> usize {
-        self.begin_line
+        self.line
     }
 
     /// Where the next token begins.
@@ -114,14 +115,14 @@ impl<'t> Tokens<'t> {
     }
 
     pub(super) fn error(&self, message: String) -> ParseError {
-        ParseError { line: self.begin_line, message }
+        ParseError { line: self.line, message }
     }
 
     fn advance(&mut self) -> Result<(), ParseError> {
         self.last_end = self.at;
         self.skip_blank()?;
         self.begin = self.at;
-        self.begin_line = self.line;
+        self.line = self.line_here;
         let rest = &self.text[self.at..];
         let Some(first) = rest.chars().next() else {
             self.next = Token::End;
@@ -140,7 +141,7 @@ impl<'t> Tokens<'t> {
                 Token::Number(number.ok_or_else(|| self.error(format!("`{}` is no number", &rest[..length])))?)
             }
             '"' => {
-                self.line += rest[..length].matches('\n').count();
+                self.line_here += rest[..length].matches('\n').count();
                 Token::Text
             }
             other => Token::Sign(other),
@@ -154,7 +155,7 @@ impl<'t> Tokens<'t> {
         loop {
             match bytes.get(self.at) {
                 Some(b'\n') => {
-                    self.line += 1;
+                    self.line_here += 1;
                     self.at += 1;
                 }
                 Some(b' ' | b'\t' | b'\r') => self.at += 1,
@@ -164,7 +165,7 @@ impl<'t> Tokens<'t> {
                 Some(b'/') if bytes.get(self.at + 1) == Some(&b'*') => {
                     let length = self.text[self.at..].find("*/");
                     let length = length.ok_or_else(|| self.error("a comment does not end".into()))? + 2;
-                    self.line += self.text[self.at..self.at + length].matches('\n').count();
+                    self.line_here += self.text[self.at..self.at + length].matches('\n').count();
                     self.at += length;
                 }
                 _ => return Ok(()),

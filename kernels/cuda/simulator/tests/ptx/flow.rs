@@ -57,17 +57,29 @@ fn each_lane_leaves_a_loop_at_its_time() {
 
 #[test]
 fn lanes_end_early() {
-    let body = format!("
+    let body = format!(
+        "
         mov.u32 r0, 7;
         setp.ge.u32 c0, r15, 5;
         @c0 ret;
         {STORE}
         setp.eq.u32 c0, r15, 2;
         @c0 exit;
-        mov.u32 r0, 9;");
+        mov.u32 r0, 9;"
+    );
     let mut buffers = [vec![0; 32 * 4]];
     launch(&kernel("", &format!("{body}{STORE}")), 1, 32, &mut buffers).expect("the kernel runs");
-    let expected: Vec<u32> = (0..32).map(|i| if i == 2 { 7 } else if i < 5 { 9 } else { 0 }).collect();
+    let expected: Vec<u32> = (0..32)
+        .map(|i| {
+            if i == 2 {
+                7
+            } else if i < 5 {
+                9
+            } else {
+                0
+            }
+        })
+        .collect();
     assert_eq!(words(&buffers[0]), expected);
 }
 
@@ -104,13 +116,15 @@ fn functions_are_called() {
             ret;
         }";
     let call = |from: &str| {
-        format!("{{
+        format!(
+            "{{
             .param .b32 x; st.param.b32 [x+0], {from};
             .param .align 8 .b8 more[8]; st.param.b32 [more+4], 1;
             .param .b32 back;
             call.uni (back), twice, (x, more);
             ld.param.b32 r0, [back+0];
-        }}")
+        }}"
+        )
     };
     let expected: Vec<u32> = (0..32).map(|i| if i < 4 { 0 } else { (2 * i + 1) * 2 + 1 }).collect();
     assert_eq!(each_thread(32, declarations, &format!("{}{}", call("r15"), call("r0"))), expected);

@@ -51,8 +51,7 @@ fn launch_with(
         addresses.push(address);
     }
     parameters.resize(function.parameters().last().map_or(0, |last| last.offset + last.bytes), 0);
-    let launch =
-        Launch { grid: [blocks, 1, 1], block: [threads, 1, 1], shared_bytes, parameters: &parameters, order };
+    let launch = Launch { grid: [blocks, 1, 1], block: [threads, 1, 1], shared_bytes, parameters: &parameters, order };
     let result = function.launch_within(&memory, &launch, 100_000);
     for (buffer, address) in buffers.iter_mut().zip(addresses) {
         assert!(memory.read(address, buffer));

@@ -138,7 +138,8 @@ fn shared_memory_begins_unwritten_and_ends_with_what_the_launch_adds() {
         .shared .align 4 .b8 fixed[20];
         .extern .shared .align 16 .b8 dynamic[];
         .shared .align 1024 .b8 unused[4096];";
-    let body = format!("
+    let body = format!(
+        "
         mov.u32 r1, %ctaid.x;
         ld.shared.u32 r0, [dynamic+60];
         st.shared.u32 [dynamic+60], r1;
@@ -147,7 +148,8 @@ fn shared_memory_begins_unwritten_and_ends_with_what_the_launch_adds() {
         and.b32 r3, r2, 15;
         add.u32 r0, r0, r3;
         shl.b32 r4, r1, 2; cvt.u64.u32 q1, r4; add.u64 q15, q15, q1;
-        {STORE}");
+        {STORE}"
+    );
     let ptx = kernel(declarations, &body);
     let mut buffers = [vec![0; 12]];
     launch_with(&ptx, 3, 1, 64, WarpOrder::Forward, &mut buffers).expect("the kernel runs");
@@ -179,7 +181,7 @@ fn variables_hold_their_initial_values() {
 
 #[test]
 fn special_registers() {
-    let body = format!("
+    let body = "
         mov.u32 r1, %ctaid.x;
         mov.u32 r2, %ntid.x;
         mad.lo.u32 r3, r1, r2, r15;
@@ -193,9 +195,9 @@ fn special_registers() {
         mad.lo.u32 r0, r5, 100, r4;
         mad.lo.u32 r0, r6, 1000, r0;
         mul.wide.u32 q1, r3, 4; add.u64 q1, q15, q1;
-        st.global.u32 [q1], r0;");
+        st.global.u32 [q1], r0;";
     let mut buffers = [vec![0; 2 * 40 * 4]];
-    launch(&kernel("", &body), 2, 40, &mut buffers).expect("the kernel runs");
+    launch(&kernel("", body), 2, 40, &mut buffers).expect("the kernel runs");
     let expected: Vec<u32> = (0..80).map(|i| 2000 + i % 40 / 32 * 100 + i % 40 % 32).collect();
     assert_eq!(words(&buffers[0]), expected);
 }
