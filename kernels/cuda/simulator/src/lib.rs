@@ -15,4 +15,4 @@ mod syntax;
 
 pub use fault::{Fault, FaultKind, ParseError};
 pub use memory::{Address, Memory};
-pub use module::{Function, Launch, Module, Parameter, WarpOrder};
+pub use module::{Function, Launch, Module, Options, Parameter, WarpOrder};

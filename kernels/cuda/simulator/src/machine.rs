@@ -10,7 +10,7 @@ mod stored;
 mod warp;
 
 pub(crate) use copies::Copy;
-pub(crate) use grid::{GridLaunch, Program, Step, run_grid};
+pub(crate) use grid::{Program, Step, run_grid};
 pub(crate) use lanes::{
     BoxedEffect, BoxedWork, Choose, Combine, Compare, Effect, Map1, Map2, Map3, Work, effect, work,
 };

@@ -3,15 +3,12 @@
 use crate::assemble::{Flattened, Names, place};
 use crate::fault::{Fault, FaultKind, ParseError};
 use crate::instruction::{Action, Constants, Decoder, decode};
-use crate::machine::{GridLaunch, Program, Slot, Step, run_grid};
+use crate::machine::{Program, Slot, Step, run_grid};
 use crate::memory::Memory;
 use crate::syntax::{self, declarations};
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
-
-/// Instructions that a warp may execute. The longest of our kernels stay far below.
-const LIMIT: u64 = 1 << 30;
 
 /// The most shared memory that any device gives a block.
 const MAX_SHARED_BYTES: usize = 227 * 1024;
@@ -58,6 +55,22 @@ pub struct Launch<'a> {
     pub order: WarpOrder,
 }
 
+/// How a launch is carried out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// The most instructions that a warp of a block executes; with more it is [`FaultKind::Endless`].
+    pub instructions: u64,
+    /// Whether instructions that only some processors have may be used where they are. The results are the same.
+    pub wide: bool,
+}
+
+impl Default for Options {
+    /// 2^30 instructions, of which real kernels stay far below, and a few seconds.
+    fn default() -> Self {
+        Self { instructions: 1 << 30, wide: true }
+    }
+}
+
 impl Module {
     /// Reads PTX. Global variables are put into `memory`.
     pub fn parse(ptx: &str, memory: &mut Memory) -> Result<Self, ParseError> {
@@ -94,8 +107,11 @@ impl Function {
         let mut steps = Vec::with_capacity(flattened.instructions.len());
         for flat in &flattened.instructions {
             let mut decoder = Decoder::new(flat, &mut placement, &mut constants);
-            let action = decode(&mut decoder);
-            steps.push(Step { guard: decoder.guard(), action, text: part(flat.text, text) });
+            let (guard, action) = match (decoder.guard(), decode(&mut decoder)) {
+                (Some(guard), action) => (guard, action),
+                (None, _) => (None, Action::Unsupported),
+            };
+            steps.push(Step { guard, action, text: part(flat.text, text) });
         }
         let specials = flattened.specials.iter();
         let program = Program {
@@ -110,6 +126,7 @@ impl Function {
             predicates: placement.predicates,
             shared_bytes: flattened.shared_bytes,
             local_bytes: flattened.local_bytes,
+            has_atomics: flattened.instructions.iter().any(|flat| flat.is_atomic()),
         };
         let mut offset = 0_usize;
         let parameters = kernel.parameters.iter().map(|variable| {
@@ -135,13 +152,14 @@ impl Function {
         steps.map(|step| &self.program.text[step.text.clone()])
     }
 
-    /// Runs all blocks to the end, one after the other or on several threads.
+    /// Runs all blocks to the end. Those of a kernel without atomic operations run on several threads: blocks cannot tell each other
+    /// anything then, so that the result is the same as one after the other.
     pub fn launch(&self, memory: &Memory, launch: &Launch<'_>) -> Result<(), Fault> {
-        self.launch_within(memory, launch, LIMIT)
+        self.launch_with(memory, launch, Options::default())
     }
 
-    /// As [`Self::launch`], with a bound on the instructions that a warp may execute.
-    pub fn launch_within(&self, memory: &Memory, launch: &Launch<'_>, instructions: u64) -> Result<(), Fault> {
+    /// As [`Self::launch`].
+    pub fn launch_with(&self, memory: &Memory, launch: &Launch<'_>, options: Options) -> Result<(), Fault> {
         self.check(launch).map_err(|message| Fault {
             function: self.program.name.clone(),
             block: [0; 3],
@@ -149,15 +167,7 @@ impl Function {
             instruction: String::new(),
             kind: FaultKind::Launch(message),
         })?;
-        let launch = GridLaunch {
-            grid: launch.grid,
-            block: launch.block,
-            shared_bytes: launch.shared_bytes as usize,
-            parameters: launch.parameters,
-            order: launch.order,
-            limit: instructions,
-        };
-        run_grid(&self.program, memory, &launch)
+        run_grid(&self.program, memory, launch, options)
     }
 
     /// What no device would take. CUDA C++ Programming Guide, "Technical Specifications per Compute Capability".

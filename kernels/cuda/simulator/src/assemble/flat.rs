@@ -70,11 +70,19 @@ impl Flat<'_> {
         }
     }
 
+    /// Whether it is an atomic operation on memory.
+    pub(crate) fn is_atomic(&self) -> bool {
+        matches!(self.name(), "atom" | "red")
+    }
+
+    fn name(&self) -> &str {
+        self.opcode.split('.').next().unwrap_or_default()
+    }
+
     /// Whether the first operand is written.
     fn has_result(&self) -> bool {
-        let name = self.opcode.split('.').next().unwrap_or_default();
         let is_reduction = self.opcode.contains(".red.");
-        match name {
+        match self.name() {
             "bar" | "barrier" => is_reduction,
             "st" | "red" | "bra" | "brx" | "call" | "ret" | "exit" | "trap" | "brkpt" | "membar" | "fence" | "cp"
             | "prefetch" | "prefetchu" | "stmatrix" | "nanosleep" | "discard" | "applypriority" => false,

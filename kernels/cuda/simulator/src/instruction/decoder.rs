@@ -121,10 +121,12 @@ impl<'d, 't> Decoder<'d, 't> {
         }
     }
 
-    /// What stands before the instruction.
-    pub(crate) fn guard(&self) -> Option<Condition> {
-        let (register, negated) = self.flat.guard?;
-        Some(Condition { predicate: Predicate(self.placement.place(register).index), negated })
+    /// What stands before the instruction, if anything; None if that is no predicate.
+    pub(crate) fn guard(&self) -> Option<Option<Condition>> {
+        let Some((register, negated)) = self.flat.guard else { return Some(None) };
+        let place = self.placement.place(register);
+        let predicate = Predicate(place.index);
+        (place.kind == RegisterKind::Predicate).then_some(Some(Condition { predicate, negated }))
     }
 
     pub(super) fn map1<D: Lane, A: Lane>(&mut self, f: impl Fn(A) -> D + Send + Sync + 'static) -> Option<Action> {

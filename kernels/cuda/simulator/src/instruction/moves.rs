@@ -47,7 +47,7 @@ impl Decoder<'_, '_> {
 
     fn pack(&mut self, parts: &[Arg]) -> Option<Action> {
         let total = self.kind(0)?;
-        let bits = bits_of(total)? / parts.len();
+        let bits = bits_of(total)?.checked_div(parts.len())?;
         let mut sources = Vec::new();
         for part in parts {
             sources.push(match bits {
@@ -75,7 +75,7 @@ impl Decoder<'_, '_> {
     fn unpack(&mut self, parts: &[Arg]) -> Option<Action> {
         // What is unpacked may be a literal only in theory.
         let total = self.kind(1)?;
-        let bits = bits_of(total)? / parts.len();
+        let bits = bits_of(total)?.checked_div(parts.len())?;
         let mut destinations = Vec::new();
         for (index, part) in parts.iter().enumerate() {
             if *part == Arg::Nothing {

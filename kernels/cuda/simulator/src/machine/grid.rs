@@ -4,12 +4,14 @@ use super::block::{Block, SpecialSlot};
 use super::registers::Condition;
 use super::space::Global;
 use crate::assemble::Place;
-use crate::fault::{Fault, FaultKind};
+use crate::fault::Fault;
 use crate::instruction::Action;
 use crate::memory::Memory;
-use crate::module::WarpOrder;
+use crate::module::{Launch, Options};
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
 
 /// A kernel that can be executed.
 pub(crate) struct Program {
@@ -27,6 +29,14 @@ pub(crate) struct Program {
     pub(crate) shared_bytes: usize,
     /// Bytes of each thread's own memory.
     pub(crate) local_bytes: usize,
+    pub(crate) has_atomics: bool,
+}
+
+impl Program {
+    /// An instruction as it is written, on one line.
+    pub(super) fn text(&self, at: usize) -> String {
+        self.text[self.steps[at].text.clone()].split_whitespace().collect::<Vec<_>>().join(" ")
+    }
 }
 
 /// An instruction of a program.
@@ -37,36 +47,49 @@ pub(crate) struct Step {
     pub(crate) text: Range<usize>,
 }
 
-/// What a launch says, checked.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct GridLaunch<'a> {
-    pub(crate) grid: [u32; 3],
-    pub(crate) block: [u32; 3],
-    pub(crate) shared_bytes: usize,
-    pub(crate) parameters: &'a [u8],
-    pub(crate) order: WarpOrder,
-    /// The most instructions that a warp executes.
-    pub(crate) limit: u64,
-}
+/// Blocks that are worth a thread of their own.
+const BLOCKS_PER_THREAD: u64 = 4;
 
-/// Runs all blocks.
-pub(crate) fn run_grid(program: &Program, memory: &Memory, launch: &GridLaunch<'_>) -> Result<(), Fault> {
+/// Runs all blocks of a launch that a device would take.
+pub(crate) fn run_grid(program: &Program, memory: &Memory, launch: &Launch<'_>, options: Options) -> Result<(), Fault> {
+    let blocks: u64 = launch.grid.iter().map(|size| u64::from(*size)).product();
+    let threads = match thread::available_parallelism() {
+        // Sums in floating point depend on the order of the blocks.
+        Ok(threads) if !program.has_atomics => (threads.get() as u64).min(blocks / BLOCKS_PER_THREAD),
+        Ok(_) | Err(_) => 1,
+    };
     let global = Global::new(memory);
-    let mut block = Block::new(program, launch, &global);
-    for z in 0..launch.grid[2] {
-        for y in 0..launch.grid[1] {
-            for x in 0..launch.grid[0] {
-                let index = [x, y, z];
-                block.run(program, launch, index).map_err(|(warp, stopped)| {
-                    fault(program, index, block.thread(warp, stopped.trouble.lane), stopped.at, stopped.trouble.kind)
-                })?;
+    let next = AtomicU64::new(0);
+    let faults = Mutex::new(Vec::new());
+    let work = || {
+        let mut block = Block::new(program, launch, options, &global);
+        loop {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            if number >= blocks {
+                return;
+            }
+            if let Err(fault) = block.run(program, launch, index(launch.grid, number)) {
+                // No further block is begun. Those before this one were, so that the first fault is found whatever the threads.
+                next.store(blocks, Ordering::Relaxed);
+                faults.lock().unwrap_or_else(PoisonError::into_inner).push((number, fault));
+                return;
             }
         }
+    };
+    thread::scope(|scope| {
+        for _ in 1..threads {
+            scope.spawn(work);
+        }
+        work();
+    });
+    let faults = faults.into_inner().unwrap_or_else(PoisonError::into_inner);
+    match faults.into_iter().min_by_key(|(number, _)| *number) {
+        Some((_, fault)) => Err(fault),
+        None => Ok(()),
     }
-    Ok(())
 }
 
-fn fault(program: &Program, block: [u32; 3], thread: [u32; 3], at: usize, kind: FaultKind) -> Fault {
-    let instruction = program.text[program.steps[at].text.clone()].split_whitespace().collect::<Vec<_>>().join(" ");
-    Fault { function: program.name.clone(), block, thread, instruction, kind }
+fn index(grid: [u32; 3], number: u64) -> [u32; 3] {
+    let [x, y, _] = grid.map(u64::from);
+    [number % x, number / x % y, number / x / y].map(|index| index as u32)
 }

@@ -105,9 +105,9 @@ impl<'a> Warp<'a> {
         self.executed
     }
 
-    /// The instruction at which the running group is.
-    pub(super) fn at(&self) -> usize {
-        self.at
+    /// What to say of a warp that cannot go on where it is.
+    pub(super) fn stopped(&self, kind: FaultKind) -> Stopped {
+        Stopped { at: self.at, trouble: self.trouble_of(self.live, kind) }
     }
 
     /// Threads that have not ended.

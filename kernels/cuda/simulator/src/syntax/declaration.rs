@@ -4,6 +4,9 @@ use super::statement::{Statement, body};
 use super::token::{Number, Token, Tokens};
 use crate::fault::ParseError;
 
+/// Bytes of a variable. No module of ours comes near.
+const MAX_VARIABLE: usize = 1 << 28;
+
 /// What stands in a module.
 #[derive(Clone, Debug)]
 pub(crate) enum Declaration<'t> {
@@ -155,7 +158,8 @@ pub(super) fn variable<'t>(tokens: &mut Tokens<'t>) -> Result<Variable<'t>, Pars
         Some(0) => Some(initial.len()),
         elements => elements,
     };
-    let bytes = elements.and_then(|elements| elements.checked_mul(element_bytes)).filter(|bytes| *bytes < 1 << 40);
+    let bytes =
+        elements.and_then(|elements| elements.checked_mul(element_bytes)).filter(|bytes| *bytes <= MAX_VARIABLE);
     let bytes = bytes.ok_or_else(|| tokens.error(format!("`{name}` is too large")))?;
     if initial.len() * element_bytes > bytes {
         return Err(tokens.error(format!("`{name}` has more values than elements")));

@@ -206,6 +206,37 @@ fn producers_arrive_and_consumers_wait() {
 }
 
 #[test]
+fn a_barrier_opens_when_the_last_arrives() {
+    // The producer arrives for the second time before the consumer has had its turn again: the first time is over by then.
+    let body = "
+        setp.lt.u32 c0, r15, 32;
+        mov.u32 r0, 5;
+        @c0 bra CONSUMER;
+        bar.arrive 1, 64;
+        bar.sync 2, 64;
+        bar.arrive 1, 64;
+        bra JOIN;
+        CONSUMER: bar.sync 1, 64;
+        bar.sync 2, 64;
+        bar.sync 1, 64;
+        JOIN:";
+    for order in [WarpOrder::Forward, WarpOrder::Backward] {
+        let mut buffers = [vec![0; 256]];
+        let ptx = kernel("", &format!("{body}{STORE}"));
+        launch_with(&ptx, 1, 64, 0, order, &mut buffers).expect("the kernel runs");
+        assert_eq!(words(&buffers[0]), [5; 64], "{order:?}");
+    }
+}
+
+#[test]
+fn the_first_of_many_blocks_that_fault() {
+    // Blocks run on several threads, and all from the 100th on fault.
+    let body = "mov.u32 r1, %ctaid.x; setp.ge.u32 c0, r1, 100; @c0 trap;";
+    let fault = launch(&kernel("", body), 1000, 32, &mut []).expect_err("the kernel traps");
+    assert_eq!(fault.block, [100, 0, 0]);
+}
+
+#[test]
 fn warps_that_ended_are_not_waited_for() {
     let body = "mov.u32 r0, 3; setp.ge.u32 c0, r15, 32; @c0 ret; bar.sync 0;";
     let mut buffers = [vec![0; 64 * 4]];

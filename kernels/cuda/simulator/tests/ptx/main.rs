@@ -10,7 +10,7 @@ mod matrix;
 mod memory;
 mod module;
 
-use x0_cuda_simulator::{Fault, FaultKind, Launch, Memory, Module, WarpOrder};
+use x0_cuda_simulator::{Fault, FaultKind, Launch, Memory, Module, Options, WarpOrder};
 
 /// A module with one kernel, `kernel`, whose parameters `p0` to `p3` are pointers; registers `r0` to `r15` have 32 bits, `q0` to `q15` 64,
 /// `h0` to `h15` 16, and `c0` to `c7` are predicates. `p0` is in `q15` and the thread's number in the block in `r15`.
@@ -39,23 +39,35 @@ fn launch_with(
     order: WarpOrder,
     buffers: &mut [Vec<u8>],
 ) -> Result<(), Fault> {
-    let mut memory = Memory::new();
-    let module = Module::parse(ptx, &mut memory).expect("the test's PTX can be read");
-    let function = module.function("kernel").expect("the test has a kernel");
-    let mut parameters = Vec::new();
-    let mut addresses = Vec::new();
-    for buffer in &*buffers {
-        let address = memory.allocate(buffer.len());
-        assert!(memory.write(address, buffer));
-        parameters.extend_from_slice(&address.to_le_bytes());
-        addresses.push(address);
-    }
-    parameters.resize(function.parameters().last().map_or(0, |last| last.offset + last.bytes), 0);
-    let launch = Launch { grid: [blocks, 1, 1], block: [threads, 1, 1], shared_bytes, parameters: &parameters, order };
-    let result = function.launch_within(&memory, &launch, 100_000);
-    for (buffer, address) in buffers.iter_mut().zip(addresses) {
-        assert!(memory.read(address, buffer));
-    }
+    let mut again = buffers.to_vec();
+    let launch = |wide, buffers: &mut [Vec<u8>]| {
+        let mut memory = Memory::new();
+        let module = Module::parse(ptx, &mut memory).expect("the test's PTX can be read");
+        let function = module.function("kernel").expect("the test has a kernel");
+        let mut parameters = Vec::new();
+        let mut addresses = Vec::new();
+        for buffer in &*buffers {
+            let address = memory.allocate(buffer.len());
+            assert!(memory.write(address, buffer));
+            parameters.extend_from_slice(&address.to_le_bytes());
+            addresses.push(address);
+        }
+        parameters.resize(function.parameters().last().map_or(0, |last| last.offset + last.bytes), 0);
+        let launch =
+            Launch { grid: [blocks, 1, 1], block: [threads, 1, 1], shared_bytes, parameters: &parameters, order };
+        let result = function.launch_with(&memory, &launch, Options { instructions: 100_000, wide });
+        for (buffer, address) in buffers.iter_mut().zip(addresses) {
+            assert!(memory.read(address, buffer));
+        }
+        result
+    };
+    let result = launch(true, buffers);
+    let portable = launch(false, &mut again);
+    // Addresses, of which a fault may tell, are new ones each time.
+    let place =
+        |result: &Result<(), Fault>| result.clone().map_err(|fault| (fault.block, fault.thread, fault.instruction));
+    assert_eq!(place(&result), place(&portable), "other processors would do otherwise");
+    assert!(buffers == again, "other processors would compute otherwise");
     result
 }
 
