@@ -31,6 +31,19 @@ impl Shuffle {
         };
         (if valid { source } else { lane }, valid)
     }
+
+    /// For each lane the lane that is asked, and whether it is within the segment.
+    #[inline(always)]
+    fn sources(b: &[u32; WARP], c: &[u32; WARP], source: impl Fn(u32, u32, u32) -> (u32, bool)) -> ([u32; WARP], Mask) {
+        let mut sources = [0; WARP];
+        let mut valid = 0;
+        for lane in 0..WARP {
+            let (from, is_valid) = source(lane as u32, b[lane], c[lane]);
+            sources[lane] = from;
+            valid |= Mask::from(is_valid) << lane;
+        }
+        (sources, valid)
+    }
 }
 
 impl Decoder<'_, '_> {
@@ -197,13 +210,13 @@ impl Exchange for Shuffling {
     #[inline(always)]
     fn run(&self, registers: &mut Registers, mask: Mask, _: &[u32; WARP]) {
         let (b, c) = (registers.get(self.b), registers.get(self.c));
-        let mut sources = [0; WARP];
-        let mut valid = 0;
-        for lane in 0..WARP {
-            let (source, is_valid) = self.shuffle.source(lane as u32, b[lane], c[lane]);
-            sources[lane] = source;
-            valid |= Mask::from(is_valid) << lane;
-        }
+        // Each kind has a loop of its own, which knows what it does.
+        let (sources, valid) = match self.shuffle {
+            Shuffle::Up => Shuffle::sources(b, c, |lane, b, c| Shuffle::Up.source(lane, b, c)),
+            Shuffle::Down => Shuffle::sources(b, c, |lane, b, c| Shuffle::Down.source(lane, b, c)),
+            Shuffle::Butterfly => Shuffle::sources(b, c, |lane, b, c| Shuffle::Butterfly.source(lane, b, c)),
+            Shuffle::Index => Shuffle::sources(b, c, |lane, b, c| Shuffle::Index.source(lane, b, c)),
+        };
         let values = registers.get(self.a);
         // What a lane that is not here would give is not specified: all bits, so that it shows.
         let values: [u32; WARP] =

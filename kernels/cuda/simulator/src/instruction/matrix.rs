@@ -140,25 +140,27 @@ impl<E: Elements> Work for Multiply<E> {
                 }
             }
         }
-        let mut sums = [[0.0; COLUMNS]; ROWS];
-        for (row, sums) in sums.iter_mut().enumerate() {
-            let (half, g) = (row / (ROWS / 2), row % (ROWS / 2));
-            let mut sum = [0.0; COLUMNS];
+        // Upper and lower rows, two at once: a sum has to wait for itself.
+        let mut sums = [[[0.0; COLUMNS]; 2]; ROWS / 2];
+        for (g, sums) in sums.iter_mut().enumerate() {
+            let mut pair = [[0.0; COLUMNS]; 2];
             for (a, b) in a[..steps].iter().zip(&b[..steps]) {
                 for t in 0..GROUP {
-                    let factor = a[half][GROUP * g + t];
-                    for column in 0..COLUMNS {
-                        sum[column] += factor * b[t][column];
+                    for (half, sum) in pair.iter_mut().enumerate() {
+                        let factor = a[half][GROUP * g + t];
+                        for column in 0..COLUMNS {
+                            sum[column] = b[t][column].mul_add(factor, sum[column]);
+                        }
                     }
                 }
             }
-            *sums = sum;
+            *sums = pair;
         }
         let mut values = self.c.read(registers);
         for (index, values) in values.iter_mut().enumerate() {
             for (lane, value) in values.iter_mut().enumerate() {
                 let (g, t) = (lane / GROUP, lane % GROUP);
-                *value += sums[index / 2 * (ROWS / 2) + g][2 * t + index % 2];
+                *value += sums[g][index / 2][2 * t + index % 2];
             }
         }
         self.d.write(registers, &values);

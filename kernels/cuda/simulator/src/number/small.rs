@@ -118,18 +118,10 @@ impl Small for F16 {
     fn to_f32(self) -> f32 {
         let bits = u32::from(self.0);
         let (sign, magnitude) = ((bits & 0x8000) << 16, bits & 0x7FFF);
-        // The exponent's bias is 15 here and 127 there; a number without hidden bit counts units of 2^-24.
-        let normal = (magnitude << 13) + ((127 - 15) << 23);
-        let infinite = (magnitude << 13) + ((255 - 31) << 23);
-        let subnormal = (magnitude as f32 * f32::from_bits((127 - 24) << 23)).to_bits();
-        let wide = if magnitude < 0x0400 {
-            subnormal
-        } else if magnitude < 0x7C00 {
-            normal
-        } else {
-            infinite
-        };
-        f32::from_bits(wide | sign)
+        // The same bits mean 2^112 times less in float32, whose exponents are biased by 127 and not by 15.
+        let finite = f32::from_bits(magnitude << 13) * f32::from_bits((127 + 112) << 23);
+        let infinite = magnitude << 13 | 0x7F80_0000;
+        f32::from_bits(sign | if magnitude < 0x7C00 { finite.to_bits() } else { infinite })
     }
 
     #[inline(always)]
