@@ -153,6 +153,8 @@ named! {
         NotImplemented = "not_implemented",
         /// 503: there is no memory for the picture.
         OutOfMemory = "out_of_memory",
+        /// 503: the device that makes the pictures broke down, and the server starts anew; see `Retry-After`.
+        DeviceLost = "device_lost",
         /// 503: the queue is full; see `Retry-After`.
         QueueFull = "queue_full",
         /// 503: too many connections; see `Retry-After`.

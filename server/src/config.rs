@@ -1,6 +1,7 @@
 //! Settings: as typed ([`ServeArgs`]), then checked and grouped ([`Config`]). No other file reads the environment.
 
 mod auth;
+mod device;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -11,6 +12,7 @@ use jiff::SignedDuration;
 use x0_engine::Policy;
 
 pub use auth::{AuthArgs, AuthConfig, KeyLimitArgs};
+pub use device::{DeviceArgs, DeviceChoice, UnknownDevice};
 
 use crate::fetch::{FetchLimits, Fetcher, Hosts};
 use crate::http::accept::ConnectionLimits;
@@ -27,6 +29,8 @@ pub struct ServeArgs {
     /// A folder of models, besides those that are part of the program: each folder in it with a model_index.json
     #[arg(long, value_name = "DIR", env = "X0_MODELS")]
     pub models: Option<PathBuf>,
+    #[command(flatten)]
+    pub device: DeviceArgs,
     /// A folder for what must outlive the process. It is made if it does not exist; nothing is kept in it yet
     #[arg(long, value_name = "DIR", env = "X0_DATA_DIR")]
     pub data_dir: Option<PathBuf>,
@@ -179,6 +183,7 @@ pub enum LogFormat {
 pub struct Config {
     pub listen: SocketAddr,
     pub models: Option<PathBuf>,
+    pub device: DeviceChoice,
     pub data_dir: Option<PathBuf>,
     pub default_models: Vec<String>,
     /// Of pictures by their address; `None` where they are not fetched.
@@ -251,6 +256,7 @@ impl ServeArgs {
             cors_origins: self.auth.cors_origins,
             listen: self.listen,
             models: self.models,
+            device: self.device.device,
             data_dir: self.data_dir,
             default_models: self.default_models,
             fetcher,
@@ -370,6 +376,7 @@ mod tests {
         assert_eq!(format!("{:?}", config.connections), format!("{:?}", ConnectionLimits::default()));
         assert_eq!(config.listen.to_string(), "127.0.0.1:8000");
         assert!(config.fetcher.is_none());
+        assert_eq!(config.device, DeviceChoice::Auto);
     }
 
     #[test]
@@ -388,7 +395,8 @@ mod tests {
         }
         let open = config("--listen 0.0.0.0:80").unwrap_err();
         assert!(open.starts_with("--listen: others can reach 0.0.0.0:80, and there are no keys."), "{open}");
-        for line in ["--listen nowhere", "--max-images -1", "--drain-timeout soon", "--log-format xml"] {
+        for line in ["--listen nowhere", "--max-images -1", "--drain-timeout soon", "--log-format xml", "--device gpu"]
+        {
             assert!(config(line).is_err(), "{line}");
         }
     }

@@ -122,6 +122,8 @@ impl Denoiser for ModelDenoiser {
 fn failure(error: StepError) -> Failure {
     let code = match &error {
         StepError::NotFinite { .. } => FailureCode::NanOutput,
+        StepError::OutOfMemory => FailureCode::OutOfMemory,
+        StepError::DeviceLost(_) => FailureCode::DeviceLost,
         StepError::Unfinished { .. } | StepError::Sampler(_) | StepError::Request(_) | StepError::Backend(_) => {
             FailureCode::ModelError
         }

@@ -10,6 +10,7 @@ pub mod clock;
 pub mod commands;
 pub mod config;
 pub mod denoiser;
+pub mod device;
 pub mod fetch;
 pub mod generation;
 pub mod http;

@@ -59,6 +59,10 @@ const COUNTERS: &[(&str, &str)] = &[
     ("x0_pixel_steps_total", "Pixels times model calls of finished images."),
     ("x0_nan_outputs_total", "Generations that failed because the model's numbers became infinite or undefined."),
     ("x0_oom_total", "Generations that failed for want of memory, by device."),
+    (
+        "x0_batches_out_of_memory_total",
+        "Model calls that there was no memory for; those of several images were made again with fewer.",
+    ),
     ("x0_worker_panics_total", "Panics of the model."),
     ("x0_watchdog_trips_total", "Times that the engine was found to hang, or gone."),
     ("x0_previews_dropped_total", "Steps and previews that were not recorded because the recorder was behind."),
@@ -74,6 +78,7 @@ const COUNTERS: &[(&str, &str)] = &[
 
 const GAUGES: &[(&str, &str)] = &[
     ("x0_build_info", "Always 1."),
+    ("x0_device_info", "Always 1. What computes: cpu, or a CUDA device by its number and name."),
     ("x0_http_requests_in_flight", "Requests whose answer has not begun."),
     ("x0_connections", "Open connections: new before their first request, then open."),
     ("x0_sse_clients", "Open event streams."),
@@ -96,6 +101,8 @@ const GAUGES: &[(&str, &str)] = &[
 pub struct Metrics {
     recorder: Arc<PrometheusRecorder>,
     handle: PrometheusHandle,
+    /// What computes.
+    device: Arc<str>,
     /// Whether the engine worked when it was last looked at.
     worked: Arc<AtomicBool>,
 }
@@ -107,8 +114,8 @@ impl fmt::Debug for Metrics {
 }
 
 impl Metrics {
-    /// A place of its own, not the process's: two servers in one process count apart.
-    pub fn new() -> Result<Self, BuildError> {
+    /// A place of its own, not the process's: two servers in one process count apart. `device` names what computes.
+    pub fn new(device: &str) -> Result<Self, BuildError> {
         let mut builder = PrometheusBuilder::new();
         for (name, _, _, buckets) in HISTOGRAMS {
             builder = builder.set_buckets_for_metric(Matcher::Full((*name).to_owned()), buckets)?;
@@ -123,15 +130,19 @@ impl Metrics {
         for (name, help) in GAUGES {
             recorder.describe_gauge(KeyName::from_const_str(name), None, (*help).into());
         }
-        let metrics =
-            Self { handle: recorder.handle(), recorder: Arc::new(recorder), worked: Arc::new(AtomicBool::new(true)) };
-        let features = if cfg!(feature = "otlp") { "otlp" } else { "" };
+        let metrics = Self {
+            handle: recorder.handle(),
+            recorder: Arc::new(recorder),
+            device: device.into(),
+            worked: Arc::new(AtomicBool::new(true)),
+        };
         let labels = vec![
             Label::new("version", env!("CARGO_PKG_VERSION")),
             Label::new("commit", COMMIT),
-            Label::new("features", features),
+            Label::new("features", features()),
         ];
         metrics.gauge("x0_build_info", labels).set(1.0);
+        metrics.gauge("x0_device_info", vec![metrics.device_label()]).set(1.0);
         Ok(metrics)
     }
 
@@ -220,9 +231,12 @@ impl Metrics {
         match code {
             FailureCode::NanOutput => self.counter("x0_nan_outputs_total", Vec::new()).increment(1),
             FailureCode::OutOfMemory => {
-                self.counter("x0_oom_total", vec![Label::new("device", "cpu")]).increment(1);
+                self.counter("x0_oom_total", vec![self.device_label()]).increment(1);
             }
-            FailureCode::ModelError | FailureCode::DeadlineExceeded | FailureCode::ShuttingDown => {}
+            FailureCode::ModelError
+            | FailureCode::DeviceLost
+            | FailureCode::DeadlineExceeded
+            | FailureCode::ShuttingDown => {}
         }
     }
 
@@ -270,6 +284,11 @@ impl Metrics {
         self.gauge("x0_worker_busy_seconds_total", Vec::new()).increment(duration.as_secs_f64());
     }
 
+    pub fn batch_out_of_memory(&self, model: &str, duration: Duration) {
+        self.counter("x0_batches_out_of_memory_total", vec![model_label(model)]).increment(1);
+        self.gauge("x0_worker_busy_seconds_total", Vec::new()).increment(duration.as_secs_f64());
+    }
+
     pub fn event_sent(&self, name: &'static str) {
         self.counter("x0_sse_events_sent_total", vec![Label::new("type", name)]).increment(1);
     }
@@ -304,6 +323,10 @@ impl Metrics {
         self.gauge("process_cpu_seconds_total", Vec::new()).set(process.cpu_seconds);
     }
 
+    fn device_label(&self) -> Label {
+        Label::new("device", self.device.to_string())
+    }
+
     fn counter(&self, name: &'static str, labels: Vec<Label>) -> Counter {
         self.recorder.register_counter(&Key::from_parts(name, labels), &METADATA)
     }
@@ -315,6 +338,13 @@ impl Metrics {
     fn histogram(&self, name: &'static str, labels: Vec<Label>) -> Histogram {
         self.recorder.register_histogram(&Key::from_parts(name, labels), &METADATA)
     }
+}
+
+/// What was chosen when the program was built.
+fn features() -> String {
+    let all = [("cuda", cfg!(feature = "cuda")), ("otlp", cfg!(feature = "otlp"))];
+    let chosen: Vec<&str> = all.into_iter().filter_map(|(name, chosen)| chosen.then_some(name)).collect();
+    chosen.join(",")
 }
 
 fn model_label(model: &str) -> Label {
@@ -427,7 +457,7 @@ mod tests {
 
     #[test]
     fn what_was_counted_is_rendered() {
-        let metrics = Metrics::new().unwrap();
+        let metrics = Metrics::new("cuda:0 NVIDIA H100").unwrap();
         metrics.http_request("GET", "/livez", 200, Duration::from_millis(7));
         metrics.batch("toy", 5, 10, Duration::from_millis(30));
         let held = metrics.hold(HeldGauge::Stream);
@@ -439,10 +469,11 @@ mod tests {
             r#"x0_batch_size_bucket{model="toy",le="4"} 0"#,
             r#"x0_batch_size_bucket{model="toy",le="8"} 1"#,
             "x0_sse_clients 1",
+            r#"x0_device_info{device="cuda:0 NVIDIA H100"} 1"#,
             &format!(
                 r#"x0_build_info{{version="{}",commit="{COMMIT}",features="{}"}} 1"#,
                 env!("CARGO_PKG_VERSION"),
-                if cfg!(feature = "otlp") { "otlp" } else { "" }
+                features()
             ),
         ] {
             assert!(text.lines().any(|l| l == line), "{line} is not in\n{text}");

@@ -19,13 +19,14 @@ use crate::app::{App, AppState};
 use crate::auth::{Auth, KeyFileError, Keyring};
 use crate::catalog::Catalog;
 use crate::config::{AuthConfig, Config, ShutdownConfig};
+use crate::device::Device;
 use crate::generation::{Generations, Inboxes, Outlet};
 use crate::http::body::BodyReader;
 use crate::http::layers::Origins;
 use crate::http::sdapi::Sdapi;
 use crate::http::{accept, router};
 use crate::metrics::Metrics;
-use crate::shutdown::{Lifecycle, Stage};
+use crate::shutdown::{Lifecycle, Stage, Stopped};
 use crate::store::MemoryStore;
 use crate::validate::{Validator, Work};
 
@@ -60,12 +61,14 @@ pub enum StartError {
 }
 
 impl Server {
-    /// Starts the engine with the denoiser that `make_denoiser` makes on its thread, and listens.
+    /// Starts the engine with the denoiser that `make_denoiser` makes on its thread, and listens. `device` is what the denoiser computes
+    /// with.
     ///
     /// # Errors
     /// If the address cannot be listened on, the keys cannot be read, or the engine cannot be started.
     pub async fn start<D, E>(
         config: Config,
+        device: &Device,
         catalog: Arc<dyn Catalog>,
         make_denoiser: impl FnOnce() -> Result<D, E> + Send + 'static,
     ) -> Result<Self, StartError>
@@ -79,9 +82,10 @@ impl Server {
         };
         let listener = listen(config.listen).await?;
         let address = listener.local_addr().map_err(|source| StartError::Listen { address: config.listen, source })?;
-        let metrics = Metrics::new()?;
+        let metrics = Metrics::new(device.name())?;
+        let lifecycle = Lifecycle::new();
         let inboxes = Arc::new(Inboxes::default());
-        let outlet = Outlet::new(inboxes.clone(), metrics.clone());
+        let outlet = Outlet::new(inboxes.clone(), metrics.clone(), lifecycle.clone());
         let scheduler = SchedulerOptions { policy: config.policy, ..SchedulerOptions::default() };
         let options = EngineOptions { scheduler, max_jobs: config.queue_size, ..EngineOptions::default() };
         let engine = Engine::spawn(options, make_denoiser, outlet).map_err(|error| StartError::Engine(told(&error)))?;
@@ -97,7 +101,7 @@ impl Server {
             public_metrics: config.public_metrics,
             origins: Origins::new(&config.cors_origins),
             metrics: metrics.clone(),
-            lifecycle: Lifecycle::new(),
+            lifecycle,
             streams: Arc::new(Semaphore::new(config.max_streams)),
             bodies: BodyReader::new(config.body),
             sdapi: Sdapi::default(),
@@ -116,13 +120,19 @@ impl Server {
         self.address
     }
 
-    /// Serves until `stop` comes, then stops in order: no longer ready; no longer listening; what was accepted is finished, or fails
-    /// when the time for it is over; event streams end; connections close.
-    pub async fn run_until(self, stop: impl Future<Output = ()>) {
+    /// Serves until `stop` comes or the device is lost, then stops in order: no longer ready; no longer listening; what was accepted is
+    /// finished, or fails when the time for it is over; event streams end; connections close.
+    ///
+    /// When the device is lost nothing can be finished: what was accepted has failed, and once that is written down the server stops
+    /// without more delay.
+    pub async fn run_until(self, stop: impl Future<Output = ()>) -> Stopped {
         let upkeep = tokio::spawn(upkeep(self.app.clone()));
-        stop.await;
-        let ShutdownConfig { delay, drain, grace } = self.shutdown;
         let lifecycle = self.app.lifecycle.clone();
+        let ShutdownConfig { delay, drain, grace } = self.shutdown;
+        let (stopped, delay, drain) = tokio::select! {
+            () = stop => (Stopped::Asked, delay, drain),
+            () = lifecycle.device_lost() => (Stopped::DeviceLost, Duration::ZERO, Duration::ZERO),
+        };
 
         tracing::info!(delay_seconds = delay.as_secs_f64(), "stopping: not ready any more");
         lifecycle.advance(Stage::Leaving);
@@ -142,6 +152,7 @@ impl Server {
         upkeep.abort();
         end(self.engine, grace).await;
         tracing::info!("stopped");
+        stopped
     }
 }
 

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 /// Makes pictures step by step. One thread owns it and calls it; it need not be `Send` once it is there.
+///
+/// Whichever call fails with [`FailureCode::DeviceLost`] is the last one: the engine ends.
 pub trait Denoiser {
     /// What a job asks of the model: validated, tokenised, every default filled. Shared by the job's images.
     type Work: Send + Sync + 'static;
@@ -16,8 +18,9 @@ pub trait Denoiser {
 
     /// Does the next model call of every slot in one batch. All slots have the same [`BatchKey`](crate::BatchKey).
     ///
-    /// The answer has one entry for each slot, in order. A slot that failed is not stepped again. What a slot becomes
-    /// must not depend on its neighbours.
+    /// The answer has one entry for each slot, in order. A slot that failed is not stepped again, but for one that failed with
+    /// [`FailureCode::OutOfMemory`]: it was not stepped, is as it was before, and may be stepped again with fewer others. A call
+    /// that did not happen for want of memory answers so for every slot. What a slot becomes must not depend on its neighbours.
     fn step(&mut self, slots: &mut [&mut Self::Slot]) -> Vec<Result<StepReport, Failure>>;
 
     /// The model's present prediction of the finished picture. A failure fails the job, as one in `step` would.
@@ -50,7 +53,10 @@ pub struct Failure {
 pub enum FailureCode {
     /// The model's numbers became infinite or undefined.
     NanOutput,
+    /// There is no memory for the image, even alone.
     OutOfMemory,
+    /// The device that computes is lost to this process, and with it all that it holds: nothing can be made any more.
+    DeviceLost,
     /// The model refused or panicked.
     ModelError,
     /// The job's deadline passed before it was done.
@@ -65,6 +71,7 @@ impl FailureCode {
         match self {
             FailureCode::NanOutput => "nan_output",
             FailureCode::OutOfMemory => "out_of_memory",
+            FailureCode::DeviceLost => "device_lost",
             FailureCode::ModelError => "model_error",
             FailureCode::DeadlineExceeded => "deadline_exceeded",
             FailureCode::ShuttingDown => "shutting_down",

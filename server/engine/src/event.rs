@@ -48,11 +48,17 @@ pub trait EventSink<P>: Send + 'static {
     /// One model call was made.
     fn batch(&self, report: BatchReport);
 
+    /// There was no memory for a model call, and it was not made. One of several images is made again with fewer at once.
+    fn out_of_memory(&self, _report: BatchReport) {}
+
     /// Something else was done for an image.
     fn stage(&self, _report: StageReport) {}
 
     /// The denoiser panicked; the jobs that it was called for fail.
     fn panicked(&self) {}
+
+    /// The device is lost. No job is accepted any more, all that are left fail with this, and then the engine ends.
+    fn device_lost(&self, _failure: &Failure) {}
 }
 
 /// What is done for an image besides model calls.

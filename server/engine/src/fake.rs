@@ -48,6 +48,8 @@ pub struct Faults {
     pub panic_at: Option<u32>,
     /// The numbers are not finite at this step.
     pub nan_at: Option<u32>,
+    /// The device is lost in the call that does this step.
+    pub lost_at: Option<u32>,
     /// The call that does this step really sleeps for so long first.
     pub hang_at: Option<(u32, Duration)>,
     pub admit: Option<FailureCode>,
@@ -93,6 +95,8 @@ pub struct FakeDenoiser<W = Work, P = Picture> {
     duration: Box<dyn Fn(u32) -> Duration + Send>,
     pace: Pace,
     gate: Option<Gate>,
+    /// A call of more rows runs out of memory.
+    memory: u32,
 }
 
 #[derive(Clone, Debug)]
@@ -124,7 +128,14 @@ impl<W, P> FakeDenoiser<W, P> {
             duration: Box::new(|_| Duration::ZERO),
             pace: Pace::Instant,
             gate: None,
+            memory: u32::MAX,
         }
+    }
+
+    /// Model calls of more than `rows` rows run out of memory.
+    pub fn with_memory_for(mut self, rows: u32) -> Self {
+        self.memory = rows;
+        self
     }
 
     /// Every model call advances the clock, by what a call of so many rows takes.
@@ -203,7 +214,14 @@ impl<W: Send + Sync + 'static, P: Send + 'static> Denoiser for FakeDenoiser<W, P
     }
 
     fn step(&mut self, slots: &mut [&mut Slot]) -> Vec<Result<StepReport, Failure>> {
-        self.pass_time(slots.iter().map(|slot| slot.work.rows).sum());
+        let rows = slots.iter().map(|slot| slot.work.rows).sum();
+        self.pass_time(rows);
+        if rows > self.memory {
+            return vec![Err(failure(FailureCode::OutOfMemory)); slots.len()];
+        }
+        if slots.iter().any(|slot| slot.faults().lost_at == Some(slot.done + 1)) {
+            return vec![Err(failure(FailureCode::DeviceLost)); slots.len()];
+        }
         for slot in slots.iter() {
             let Faults { hang_at, panic_at, .. } = slot.faults();
             match hang_at {

@@ -12,18 +12,22 @@
 //!   is done need not wait, and decoding takes about half of the device at most, or one picture a call where that takes
 //!   longer.
 //!
+//! - A step of several images for which the device has no memory is not a failure: `memory` halves it, and the same images are
+//!   stepped by fewer at once.
+//!
 //! The policy is one rule in two parts, each derived where it stands: `order` says who goes first, and `batch` who goes
 //! along, by the measured [`CostCurve`]. `ledger` holds what is fair, and the bound on every wait.
 
 mod batch;
 mod ledger;
+mod memory;
 mod notice;
 mod order;
 mod plan;
 mod policy;
 mod state;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
 
@@ -33,6 +37,7 @@ pub use policy::{Policy, UnknownPolicy};
 use crate::{CostCurve, Job, JobId};
 use batch::{Batch, Room};
 use ledger::Ledger;
+use memory::Memory;
 use notice::Notice;
 use order::Ranked;
 use state::JobState;
@@ -59,6 +64,7 @@ impl Default for SchedulerOptions {
 pub struct Scheduler {
     options: SchedulerOptions,
     costs: CostCurve,
+    memory: Memory,
     ledger: Ledger,
     jobs: BTreeMap<JobId, JobState>,
     /// The number of the next job to arrive.
@@ -77,6 +83,7 @@ impl Scheduler {
         Scheduler {
             options,
             costs,
+            memory: Memory::default(),
             ledger: Ledger::default(),
             jobs: BTreeMap::new(),
             next_number: 0,
@@ -174,14 +181,23 @@ impl Scheduler {
 
     /// Takes note of what came of a plan, and says what follows for the jobs, in order.
     pub fn apply(&mut self, plan: Plan, outcome: Outcome) -> Vec<(JobId, Transition)> {
-        let Outcome { failures, duration } = outcome;
+        let Outcome { mut failures, out_of_memory, duration } = outcome;
+        let unstepped: BTreeSet<ImageId> = out_of_memory.iter().map(|(image, _)| *image).collect();
+        if let Plan::Step { key, rows, images } = &plan
+            && !unstepped.is_empty()
+        {
+            match images.len() {
+                1 => failures.extend(out_of_memory),
+                _ => self.memory.ran_out(key, *rows),
+            }
+        }
         let failures: BTreeMap<_, _> = failures.into_iter().collect();
         for (image, failure) in &failures {
             if let Some(job) = self.jobs.get_mut(&image.job) {
                 job.end(Ending::Failed(failure.clone()));
             }
         }
-        let went_well = |image: &ImageId| !failures.contains_key(image);
+        let went_well = |image: &ImageId| !failures.contains_key(image) && !unstepped.contains(image);
         match plan {
             Plan::Rest => Vec::new(),
             Plan::Retire(endings) => endings.into_iter().filter_map(|(id, ending)| self.remove(id, ending)).collect(),
@@ -196,8 +212,9 @@ impl Scheduler {
                 if let Some(first) = images.first() {
                     self.charge(first.image.job, duration.as_secs_f64());
                 }
-                if failures.is_empty() {
+                if failures.is_empty() && unstepped.is_empty() {
                     self.costs.observe(&key, rows, duration);
+                    self.memory.went_well(&key, self.options.max_rows.get());
                 }
                 let stepped = images.into_iter().map(|step| step.image).filter(went_well);
                 stepped.filter_map(|id| Some((id.job, self.jobs.get_mut(&id.job)?.stepped(id.image)?))).collect()
@@ -219,7 +236,7 @@ impl Scheduler {
 
     fn batch(&self, order: &[Ranked]) -> Option<Batch> {
         let free_slots = (self.options.max_slots.get() as usize).saturating_sub(self.slots());
-        let room = Room { max_rows: self.options.max_rows.get(), free_slots };
+        let room = Room { max_rows: self.options.max_rows.get(), memory: &self.memory, free_slots };
         match self.options.policy {
             Policy::BestValue => batch::of_greatest_value(order, &self.costs, room),
             Policy::FirstCome => batch::of_the_oldest(order, &self.costs, NonZeroU32::MIN, room),

@@ -16,7 +16,8 @@ use x0_openapi::{
     PromptSyntax, Seed, TimestepSpacing,
 };
 
-use super::{CommandError, print, remark};
+use super::{CommandError, open_device_and_remark, print, remark};
+use crate::config::DeviceArgs;
 use crate::picture::encode;
 use crate::validate::{Answer, Limits, Order, Validator, Work};
 
@@ -92,6 +93,8 @@ pub struct Generate {
     /// A folder of models, besides those that are part of the program
     #[arg(long, value_name = "DIR", env = "X0_MODELS")]
     models: Option<PathBuf>,
+    #[command(flatten)]
+    device: DeviceArgs,
 }
 
 impl Generate {
@@ -101,7 +104,8 @@ impl Generate {
     /// [`CommandError::Usage`] for what the server would refuse, before anything is computed.
     pub fn run(&self) -> Result<(), CommandError> {
         let format = self.format()?;
-        let library = super::models::open(self.models.as_deref())?;
+        let device = open_device_and_remark(self.device)?;
+        let library = super::models::open(&device, self.models.as_deref())?;
         let order = self.order(Arc::clone(&library), format)?;
         let record = order.record(Uuid::nil(), jiff::Timestamp::UNIX_EPOCH);
         for warning in &record.warnings {
@@ -185,7 +189,7 @@ fn make(library: &Library, order: &Order) -> Result<Vec<Picture>, CommandError> 
     let Job { images, steps, work, .. } = order.job(Uuid::nil(), Tenant(0), Instant::now());
     let model = library.load(&work.model).map_err(CommandError::failed)?;
     let bar = ProgressBar::new(u64::from(steps.get())).with_style(style());
-    let pictures = denoise(&model, &work, images.get(), &bar).map_err(CommandError::failed);
+    let pictures = denoise(&model, &work, images.get(), &bar).map_err(CommandError::of_step);
     bar.finish_and_clear();
     pictures
 }

@@ -3,6 +3,8 @@
 use std::io::Write as _;
 use std::process::ExitCode;
 
+use x0_model::StepError;
+
 mod bench;
 mod generate;
 mod healthcheck;
@@ -17,6 +19,9 @@ pub use keys::Keys;
 pub use models::Models;
 pub use serve::serve;
 
+use crate::config::DeviceArgs;
+use crate::device::Device;
+
 /// Why a command ended without having done what it was asked for.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CommandError {
@@ -26,24 +31,60 @@ pub enum CommandError {
     /// It was asked for rightly, and failed. Exit code 1.
     #[error("{0}")]
     Failed(String),
+    /// The device that computes broke down while it was used. Exit code 75, sysexits.h's EX_TEMPFAIL: the same command can succeed when
+    /// it is started again, which a supervisor does.
+    #[error("{0}")]
+    DeviceLost(String),
 }
 
 impl CommandError {
     fn failed(error: impl std::fmt::Display) -> Self {
         Self::Failed(error.to_string())
     }
+
+    /// A model that could not compute.
+    fn of_step(error: StepError) -> Self {
+        match error {
+            StepError::DeviceLost(_) => Self::DeviceLost(error.to_string()),
+            StepError::NotFinite { .. }
+            | StepError::Unfinished { .. }
+            | StepError::OutOfMemory
+            | StepError::Sampler(_)
+            | StepError::Request(_)
+            | StepError::Backend(_) => Self::failed(error),
+        }
+    }
+
+    /// What the process ends with.
+    fn exit_code(&self) -> u8 {
+        match self {
+            Self::Failed(_) => 1,
+            Self::Usage(_) => 2,
+            Self::DeviceLost(_) => 75,
+        }
+    }
 }
 
 /// Ends a command: says in one line what went wrong, and gives the exit code.
 pub fn conclude(result: Result<(), CommandError>) -> ExitCode {
-    let (code, error) = match result {
-        Ok(()) => return ExitCode::SUCCESS,
-        Err(CommandError::Usage(error)) => (2, error),
-        Err(CommandError::Failed(error)) => (1, error),
-    };
+    let Err(error) = result else { return ExitCode::SUCCESS };
     // Nothing is left to be done about a closed standard error.
-    let _ = writeln!(std::io::stderr().lock(), "x0: {}", error.replace('\n', " "));
-    ExitCode::from(code)
+    let _ = writeln!(std::io::stderr().lock(), "x0: {}", error.to_string().replace('\n', " "));
+    ExitCode::from(error.exit_code())
+}
+
+/// Opens the device that was asked for.
+fn open_device(args: DeviceArgs) -> Result<Device, CommandError> {
+    Device::open(args.device).map_err(|error| CommandError::Usage(format!("--device: {error}")))
+}
+
+/// Opens it, and remarks why it is the CPU where another one was looked for.
+fn open_device_and_remark(args: DeviceArgs) -> Result<Device, CommandError> {
+    let device = open_device(args)?;
+    if let Some(reason) = device.reason() {
+        remark(format_args!("computing on the CPU: {reason}"));
+    }
+    Ok(device)
 }
 
 /// Writes a line to standard output. That nobody reads it any more is no error.
@@ -68,4 +109,24 @@ fn table<const N: usize>(rows: &[[String; N]]) -> Result<(), CommandError> {
 /// Writes a remark to standard error.
 fn remark(line: impl std::fmt::Display) {
     let _ = writeln!(std::io::stderr().lock(), "x0: {line}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn how_a_command_ended_is_told_by_its_exit_code() {
+        let told = "why".to_owned();
+        for (error, code) in [
+            (CommandError::Failed(told.clone()), 1),
+            (CommandError::Usage(told.clone()), 2),
+            (CommandError::DeviceLost(told.clone()), 75),
+            (CommandError::of_step(StepError::DeviceLost(told.clone())), 75),
+            (CommandError::of_step(StepError::OutOfMemory), 1),
+        ] {
+            assert_eq!(error.exit_code(), code, "{error:?}");
+        }
+        assert_eq!(CommandError::of_step(StepError::DeviceLost(told)).to_string(), "the device is lost: why");
+    }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use x0_model::{Library, ModelInfo, ModelKind};
 
 use super::{CommandError, remark, table};
+use crate::device::Device;
 
 /// Lists the models: those that are part of the program, and those of a folder.
 #[derive(Clone, Debug, clap::Args)]
@@ -23,15 +24,16 @@ impl Models {
     /// # Errors
     /// If the folder cannot be listed.
     pub fn run(&self) -> Result<(), CommandError> {
-        let library = open(self.models.as_deref())?;
+        // Nothing is computed.
+        let library = open(&Device::cpu(), self.models.as_deref())?;
         let rows: Vec<[String; 6]> = [HEAD.map(str::to_owned)].into_iter().chain(library.infos().map(row)).collect();
         table(&rows)
     }
 }
 
 /// Opens the library, and says which models of the folder were left out.
-pub(super) fn open(models: Option<&Path>) -> Result<Arc<Library>, CommandError> {
-    let library = Library::open(models).map_err(|error| CommandError::Usage(format!("--models: {error}")))?;
+pub(super) fn open(device: &Device, models: Option<&Path>) -> Result<Arc<Library>, CommandError> {
+    let library = device.library(models).map_err(|error| CommandError::Usage(format!("--models: {error}")))?;
     for (name, why) in library.problems() {
         remark(format_args!("{name} is left out: {why}"));
     }

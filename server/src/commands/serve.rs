@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{CommandError, print};
-use crate::config::{AuthConfig, Config, ServeArgs};
+use super::{CommandError, open_device, print};
+use crate::config::{AuthConfig, Config, DeviceArgs, ServeArgs};
 use crate::denoiser::ModelDenoiser;
 use crate::server::{Server, StartError};
+use crate::shutdown::Stopped;
 use crate::telemetry;
 
 /// What the stopping may take beyond its own delays before the process ends anyway.
@@ -17,7 +18,8 @@ const GRACE: Duration = Duration::from_secs(20);
 /// Serves until a signal comes.
 ///
 /// # Errors
-/// [`CommandError::Usage`] for settings that cannot be served with, [`CommandError::Failed`] if the server cannot be started.
+/// [`CommandError::Usage`] for settings that cannot be served with, [`CommandError::Failed`] if the server cannot be started,
+/// [`CommandError::DeviceLost`] if it stopped because its device broke down.
 pub fn serve(args: ServeArgs) -> Result<(), CommandError> {
     let _exporter = telemetry::init(&args.log).map_err(|error| CommandError::Usage(error.to_string()))?;
     let config = args.config().map_err(|error| CommandError::Usage(error.to_string()))?;
@@ -33,7 +35,9 @@ pub fn serve(args: ServeArgs) -> Result<(), CommandError> {
 }
 
 async fn run(config: Config) -> Result<(), CommandError> {
-    let library = super::models::open(config.models.as_deref())?;
+    let device = open_device(DeviceArgs { device: config.device })?;
+    tracing::info!(device = device.name(), reason = device.reason(), "computing");
+    let library = super::models::open(&device, config.models.as_deref())?;
     for name in &config.default_models {
         if library.info(name).is_none() {
             return Err(CommandError::Usage(format!("--default-model: there is no model {name}")));
@@ -45,7 +49,7 @@ async fn run(config: Config) -> Result<(), CommandError> {
     let longest = config.shutdown.delay + config.shutdown.drain + GRACE;
     let denoiser = library.clone();
     let make_denoiser = move || Ok::<_, std::convert::Infallible>(ModelDenoiser::new(denoiser));
-    let server = Server::start(config, library.clone(), make_denoiser).await.map_err(|error| match error {
+    let server = Server::start(config, &device, library.clone(), make_denoiser).await.map_err(|error| match error {
         StartError::Keys(_) => CommandError::Usage(error.to_string()),
         StartError::Listen { .. } | StartError::Engine(_) | StartError::Metrics(_) => CommandError::failed(error),
     })?;
@@ -56,8 +60,10 @@ async fn run(config: Config) -> Result<(), CommandError> {
     let address = server.address();
     tracing::info!(%address, models = models.join(","), version = env!("CARGO_PKG_VERSION"), "listening");
     print(format_args!("listening on http://{address}"))?;
-    server.run_until(stop).await;
-    Ok(())
+    match server.run_until(stop).await {
+        Stopped::Asked => Ok(()),
+        Stopped::DeviceLost => Err(CommandError::DeviceLost("the device is lost".to_owned())),
+    }
 }
 
 /// Comes with the first SIGTERM or SIGINT. The second ends the process at once, and so does the end of `longest` after the first.

@@ -4,10 +4,11 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::mpsc;
-use x0_engine::{BatchReport, Event, EventSink, JobId, StageReport};
+use x0_engine::{BatchReport, Event, EventSink, Failure, JobId, StageReport};
 use x0_model::Picture;
 
 use crate::metrics::Metrics;
+use crate::shutdown::Lifecycle;
 
 /// How many events of one generation may wait for its recorder, besides the facts that always find a place.
 const BACKLOG: usize = 64;
@@ -89,11 +90,12 @@ impl Inboxes {
 pub struct Outlet {
     inboxes: Arc<Inboxes>,
     metrics: Metrics,
+    lifecycle: Lifecycle,
 }
 
 impl Outlet {
-    pub fn new(inboxes: Arc<Inboxes>, metrics: Metrics) -> Self {
-        Self { inboxes, metrics }
+    pub fn new(inboxes: Arc<Inboxes>, metrics: Metrics, lifecycle: Lifecycle) -> Self {
+        Self { inboxes, metrics, lifecycle }
     }
 }
 
@@ -108,12 +110,23 @@ impl EventSink<Picture> for Outlet {
         self.metrics.batch(&report.key.model, report.slots, report.rows, report.duration);
     }
 
+    fn out_of_memory(&self, report: BatchReport) {
+        let BatchReport { key, slots, rows, duration } = report;
+        tracing::warn!(model = %key.model, images = slots, rows, "there is no memory for a model call");
+        self.metrics.batch_out_of_memory(&key.model, duration);
+    }
+
     fn stage(&self, report: StageReport) {
         self.metrics.engine_stage(&report.model, report.stage, report.duration);
     }
 
     fn panicked(&self) {
         self.metrics.engine_panicked();
+    }
+
+    fn device_lost(&self, failure: &Failure) {
+        tracing::error!(error = failure.message, "the device is lost");
+        self.lifecycle.lose_device();
     }
 }
 
@@ -135,7 +148,7 @@ mod tests {
 
     fn outlet() -> (Arc<Inboxes>, Outlet) {
         let inboxes = Arc::new(Inboxes::default());
-        (inboxes.clone(), Outlet::new(inboxes, Metrics::new().unwrap()))
+        (inboxes.clone(), Outlet::new(inboxes, Metrics::new("cpu").unwrap(), Lifecycle::new()))
     }
 
     fn step(step: u32) -> Event<Picture> {

@@ -100,6 +100,7 @@ impl Recorder {
                     FailureCode::DeadlineExceeded => Outcome::Expired,
                     FailureCode::NanOutput
                     | FailureCode::OutOfMemory
+                    | FailureCode::DeviceLost
                     | FailureCode::ModelError
                     | FailureCode::ShuttingDown => Outcome::Failed,
                 };
@@ -215,6 +216,7 @@ fn told(failure: Failure) -> GenerationError {
     let code = match failure.code {
         FailureCode::NanOutput => ErrorCode::NanOutput,
         FailureCode::OutOfMemory => ErrorCode::OutOfMemory,
+        FailureCode::DeviceLost => ErrorCode::DeviceLost,
         FailureCode::ModelError => ErrorCode::ModelError,
         FailureCode::DeadlineExceeded => ErrorCode::DeadlineExceeded,
         FailureCode::ShuttingDown => ErrorCode::ShuttingDown,

@@ -10,6 +10,9 @@ use x0_openapi::{ErrorCode, FieldError, GenerationError, Problem};
 use crate::auth::Budget;
 use crate::store::StoreError;
 
+/// What a process takes to end and to be started again, roughly.
+const RESTART: Duration = Duration::from_secs(5);
+
 /// An answer that says what went wrong. [`super::layers::problem`] writes it in the [`Dialect`](super::dialect::Dialect) of its surface.
 #[derive(Clone, Debug)]
 pub struct ApiError {
@@ -137,7 +140,9 @@ impl From<StoreError> for ApiError {
 /// A generation that failed, to a client that waits for nothing but its picture.
 impl From<GenerationError> for ApiError {
     fn from(error: GenerationError) -> Self {
-        Self::new(error.code, error.message)
+        let told = Self::new(error.code, error.message);
+        // The same request can succeed as soon as the server is there again.
+        if error.code == ErrorCode::DeviceLost { told.retry_after(RESTART) } else { told }
     }
 }
 
@@ -207,7 +212,7 @@ fn status(code: ErrorCode) -> StatusCode {
         E::TooManyStreams | E::RateLimited | E::QueueQuota | E::CostQuota => StatusCode::TOO_MANY_REQUESTS,
         E::InternalError | E::ModelError | E::NanOutput => StatusCode::INTERNAL_SERVER_ERROR,
         E::NotImplemented => StatusCode::NOT_IMPLEMENTED,
-        E::OutOfMemory | E::QueueFull | E::Overloaded | E::ShuttingDown | E::EngineUnavailable => {
+        E::OutOfMemory | E::DeviceLost | E::QueueFull | E::Overloaded | E::ShuttingDown | E::EngineUnavailable => {
             StatusCode::SERVICE_UNAVAILABLE
         }
         E::DeadlineExceeded | E::WaitTimeout => StatusCode::GATEWAY_TIMEOUT,

@@ -120,6 +120,8 @@ impl Making {
     pub async fn ended(mut self, wait: Duration) -> Result<Option<GenerationRecord>, ApiError> {
         let own = self.app.generations.of(&self.caller);
         let ended = tokio::select! {
+            // What has ended is told before the news that the server stops.
+            biased;
             ended = own.ended(self.record.id) => ended?,
             () = tokio::time::sleep(wait) => None,
             () = self.app.lifecycle.reached(Stage::Closing) => None,

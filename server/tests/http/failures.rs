@@ -30,6 +30,23 @@ async fn a_failure_is_told_by_every_way() {
 }
 
 #[tokio::test]
+async fn what_has_no_memory_together_is_made_by_fewer_at_once() {
+    let body = |n: u32| json!({"class_label": 0, "steps": 9, "n": n, "seed": 5, "guidance_scale": 1});
+    let server = TestServer::start_with_memory_for(1).await;
+    let record = server.finish(&body(2)).await;
+    assert_eq!((&record["state"], &record["images"][1]["index"]), (&json!("succeeded"), &json!(1)));
+    server.metric(r#"x0_batches_out_of_memory_total{model="toy"} 1"#).await;
+    server.metric(r#"x0_batch_rows_bucket{model="toy",le="1"} 18"#).await;
+    server.metric(r#"x0_batch_rows_count{model="toy"} 18"#).await;
+
+    let guided = json!({"class_label": 0, "guidance_scale": 2});
+    let (status, problem) = server.answer(server.post(&guided).header("accept", "image/png")).await;
+    assert_eq!((status, &problem["code"]), (503, &json!("out_of_memory")), "alone it has two rows");
+    server.metric(r#"x0_oom_total{device="cpu"} 1"#).await;
+    assert_eq!(server.finish(&body(1)).await["state"], "succeeded");
+}
+
+#[tokio::test]
 async fn one_image_that_fails_fails_all() {
     let server = TestServer::start().await;
     let record = server.finish(&json!({"prompt": "no decoding", "n": 3, "steps": 2})).await;

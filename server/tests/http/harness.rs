@@ -25,7 +25,9 @@ use x0_openapi::{KeyLimits, Named as _, PreviewDecoder, Scope};
 use x0_server::auth::{Key, KeyFile, Limits};
 use x0_server::catalog::Catalog;
 use x0_server::config::{AuthConfig, Config, ServeArgs};
+use x0_server::device::Device;
 use x0_server::server::Server;
+use x0_server::shutdown::Stopped;
 use x0_server::validate::Work;
 
 /// Keys without limits.
@@ -41,7 +43,7 @@ pub(crate) struct TestServer {
     pub(crate) gate: Gate,
     pub(crate) client: reqwest::Client,
     stop: Option<oneshot::Sender<()>>,
-    running: Option<JoinHandle<()>>,
+    running: Option<JoinHandle<Stopped>>,
 }
 
 /// A key file of a test's own.
@@ -109,13 +111,25 @@ impl TestServer {
 
     /// A server whose gate is shut: no model call passes before the test lets it.
     pub(crate) async fn start_held(configure: impl FnOnce(&mut Config)) -> Self {
+        Self::launch(configure, u32::MAX).await
+    }
+
+    /// A server whose gate is open, and that has no memory for model calls of more than `rows` rows.
+    pub(crate) async fn start_with_memory_for(rows: u32) -> Self {
+        let server = Self::launch(|_| {}, rows).await;
+        server.gate.open();
+        server
+    }
+
+    async fn launch(configure: impl FnOnce(&mut Config), memory: u32) -> Self {
         let line = Line::parse_from(["x0", "--listen", "127.0.0.1:0"]);
         let mut config = line.serve.config().unwrap();
         configure(&mut config);
         let gate = Gate::new();
-        let denoiser = FakeDenoiser::adapted(read, paint).through(&gate);
+        let denoiser = FakeDenoiser::adapted(read, paint).through(&gate).with_memory_for(memory);
         let catalog = Arc::new(ToyCatalog::new());
-        let server = Server::start(config, catalog, move || Ok::<_, Infallible>(denoiser)).await.unwrap();
+        let server =
+            Server::start(config, &Device::cpu(), catalog, move || Ok::<_, Infallible>(denoiser)).await.unwrap();
         let base = format!("http://{}", server.address());
         let (stop, stopped) = oneshot::channel();
         let running = tokio::spawn(server.run_until(async {
@@ -142,8 +156,8 @@ impl TestServer {
     }
 
     /// Waits until the server has stopped, without letting model calls pass.
-    pub(crate) async fn has_stopped(&mut self) {
-        within(self.running.take().expect("nobody waited before")).await.unwrap();
+    pub(crate) async fn has_stopped(&mut self) -> Stopped {
+        within(self.running.take().expect("nobody waited before")).await.unwrap()
     }
 
     /// Waits until a model call stands before the gate with no pass left.
@@ -479,6 +493,7 @@ fn faults(prompt: &str) -> Faults {
         "nan" => Faults { nan_at: Some(2), ..Faults::default() },
         "panic" => Faults { panic_at: Some(2), ..Faults::default() },
         "out of memory" => Faults { admit: Some(FailureCode::OutOfMemory), ..Faults::default() },
+        "device lost" => Faults { lost_at: Some(2), ..Faults::default() },
         "no decoding" => Faults { decode: Some(FailureCode::ModelError), image: Some(1), ..Faults::default() },
         _ => Faults::default(),
     }

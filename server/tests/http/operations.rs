@@ -121,6 +121,7 @@ async fn metrics_tell_of_what_happened() {
         r#"x0_pixel_steps_total{model="toy"} 384"#,
         "x0_nan_outputs_total 1",
         r#"x0_oom_total{device="cpu"} 1"#,
+        r#"x0_device_info{device="cpu"} 1"#,
         "x0_worker_panics_total 1",
         "x0_sse_clients 0",
         r#"x0_sse_events_sent_total{type="succeeded"} 1"#,

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
+use reqwest::Method;
 use serde_json::json;
+
+use x0_server::shutdown::Stopped;
 
 use crate::harness::{TestServer, within};
 
@@ -11,8 +14,8 @@ async fn an_idle_server_stops_at_once_whatever_is_open() {
     let mut server = TestServer::start().await;
     server.json("/readyz").await;
     server.begin_to_stop();
-    server.has_stopped().await;
-    assert!(server.request(reqwest::Method::GET, "/livez").send().await.is_err(), "nobody listens");
+    assert_eq!(server.has_stopped().await, Stopped::Asked);
+    assert!(server.request(Method::GET, "/livez").send().await.is_err(), "nobody listens");
 }
 
 #[tokio::test]
@@ -23,7 +26,7 @@ async fn what_was_accepted_is_finished() {
     events.until("started").await;
     let waiting = tokio::spawn(server.post(&body).header("prefer", "wait=30").send());
     let picture = tokio::spawn(server.post(&body).header("accept", "image/png").send());
-    server.metric("x0_http_requests_in_flight 3").await;
+    server.metric(r#"x0_jobs_submitted_total{model="toy",priority="normal"} 3"#).await;
 
     server.begin_to_stop();
     server.gate.open();
@@ -64,7 +67,7 @@ async fn a_model_call_that_hangs_holds_up_neither_streams_nor_the_end() {
     }
     server.held().await;
     let waiting = tokio::spawn(server.post(&json!({"class_label": 0})).header("prefer", "wait=30").send());
-    server.metric("x0_http_requests_in_flight 2").await;
+    server.metric(r#"x0_jobs_submitted_total{model="toy",priority="normal"} 21"#).await;
     server.begin_to_stop();
     for events in streams {
         let last = events.rest().await.pop().unwrap();
@@ -73,6 +76,46 @@ async fn a_model_call_that_hangs_holds_up_neither_streams_nor_the_end() {
     assert_eq!(within(waiting).await.unwrap().unwrap().status(), 202);
     server.has_stopped().await;
     server.gate.open();
+}
+
+#[tokio::test]
+async fn a_lost_device_fails_what_was_accepted_and_ends_the_server() {
+    // Long times, which nobody waits for here: what cannot be finished is not waited for.
+    let mut server = TestServer::start_held(|config| {
+        config.shutdown.delay = Duration::from_secs(3600);
+        config.shutdown.drain = Duration::from_secs(3600);
+    })
+    .await;
+    let lost = server.accept(&json!({"prompt": "device lost"})).await;
+    let mut events = server.events(&lost, None).await;
+    events.until("started").await;
+    let other = json!({"class_label": 0, "steps": 900});
+    let waiting = server.follow(&other).await;
+    let answered = tokio::spawn(server.post(&other).header("prefer", "wait=30").send());
+    let picture = tokio::spawn(server.post(&other).header("accept", "image/png").send());
+    let openai = json!({"model": "toy", "prompt": "one"});
+    let openai = tokio::spawn(server.request(Method::POST, "/v1/images/generations").json(&openai).send());
+    server.metric(r#"x0_jobs_submitted_total{model="toy",priority="normal"} 4"#).await;
+    server.gate.open();
+
+    for events in [events, waiting] {
+        let last = events.rest().await.pop().unwrap();
+        assert_eq!((last.name.as_str(), &last.data["error"]["code"]), ("failed", &json!("device_lost")));
+    }
+    // From then on it is not ready, and takes nothing, as long as it answers at all.
+    for request in [server.request(Method::GET, "/readyz"), server.post(&other)] {
+        if let Ok(answer) = within(request.send()).await {
+            assert_eq!(answer.status(), 503);
+        }
+    }
+    let record: serde_json::Value = within(answered).await.unwrap().unwrap().json().await.unwrap();
+    assert_eq!((&record["state"], &record["error"]["code"]), (&json!("failed"), &json!("device_lost")));
+    let picture = within(picture).await.unwrap().unwrap();
+    assert_eq!((picture.status().as_u16(), &picture.headers()["retry-after"]), (503, &"5".parse().unwrap()));
+    assert_eq!(picture.json::<serde_json::Value>().await.unwrap()["code"], "device_lost");
+    let openai = within(openai).await.unwrap().unwrap();
+    assert_eq!((openai.status().as_u16(), &openai.headers()["x-should-retry"]), (503, &"true".parse().unwrap()));
+    assert_eq!(server.has_stopped().await, Stopped::DeviceLost);
 }
 
 #[tokio::test]

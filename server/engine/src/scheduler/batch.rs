@@ -34,6 +34,7 @@
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 
+use super::memory::Memory;
 use super::order::Ranked;
 use super::plan::ImageId;
 use crate::{BatchKey, CostCurve};
@@ -62,8 +63,9 @@ pub(super) struct BatchImage {
 
 /// What bounds a batch.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Room {
+pub(super) struct Room<'a> {
     pub(super) max_rows: u32,
+    pub(super) memory: &'a Memory,
     pub(super) free_slots: usize,
 }
 
@@ -106,7 +108,7 @@ pub(super) fn of_the_oldest(by_arrival: &[Ranked], costs: &CostCurve, size: NonZ
     let size = size.get() as usize;
     let under_way = by_arrival.iter().find(|ranked| ranked.job.steppable().next().is_some());
     let head = under_way.or_else(|| by_arrival.iter().find(|ranked| !ranked.job.unadmitted().is_empty()))?;
-    let mut prefix = Prefix::new(head.job.key(), room);
+    let mut prefix = Prefix::new(head.job.key(), room.fitting(head.job.key()));
     for ranked in by_arrival.iter().filter(|ranked| ranked.job.key() == head.job.key()) {
         for image in images(ranked).filter(|image| under_way.is_none() || !image.unadmitted) {
             if prefix.batch.images.len() == size || !prefix.push(ranked, image, 0.0) {
@@ -118,10 +120,16 @@ pub(super) fn of_the_oldest(by_arrival: &[Ranked], costs: &CostCurve, size: NonZ
     prefix.into_batch()
 }
 
-impl Room {
+impl Room<'_> {
+    /// At most the rows that there is memory for.
+    fn fitting(self, key: &BatchKey) -> Self {
+        Room { max_rows: self.max_rows.min(self.memory.most_rows(key)), ..self }
+    }
+
     /// At most twice the rows that were measured: beyond that the curve is a guess, and a call could take very long.
-    fn explored(self, key: &BatchKey, costs: &CostCurve) -> Room {
-        Room { max_rows: self.max_rows.min(costs.largest(key).saturating_mul(2)), ..self }
+    fn explored(self, key: &BatchKey, costs: &CostCurve) -> Self {
+        let room = self.fitting(key);
+        Room { max_rows: room.max_rows.min(costs.largest(key).saturating_mul(2)), ..room }
     }
 
     fn has_slot(self, image: BatchImage) -> bool {
@@ -137,10 +145,10 @@ fn images<'a>(ranked: &'a Ranked) -> impl Iterator<Item = BatchImage> + 'a {
 }
 
 /// The first images of one key, and the best of the prefixes seen so far.
-struct Prefix {
+struct Prefix<'a> {
     batch: Batch,
     value: f64,
-    room: Room,
+    room: Room<'a>,
     best: Best,
 }
 
@@ -153,8 +161,8 @@ struct Best {
     value_per_second: f64,
 }
 
-impl Prefix {
-    fn new(key: &BatchKey, room: Room) -> Self {
+impl<'a> Prefix<'a> {
+    fn new(key: &BatchKey, room: Room<'a>) -> Self {
         let batch = Batch { key: key.clone(), rows: 0, images: Vec::new(), seconds: 0.0, work: 0.0 };
         Prefix { batch, value: 0.0, room, best: Best::default() }
     }

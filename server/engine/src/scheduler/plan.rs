@@ -41,8 +41,10 @@ pub struct ImageStep {
 /// What came of a plan.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Outcome {
-    /// The images that failed. Those not named did what the plan said.
+    /// The images that failed. Those not named here or in `out_of_memory` did what the plan said.
     pub failures: Vec<(ImageId, Failure)>,
+    /// The images of a step that were not stepped for want of memory, and are as they were before it. One that was alone fails.
+    pub out_of_memory: Vec<(ImageId, Failure)>,
     /// How long it took; for a step the model call alone, without previews.
     pub duration: Duration,
 }

@@ -20,6 +20,8 @@ pub(super) struct Worker<D: Denoiser, S> {
     /// What the jobs in the scheduler ask for, and of which model.
     works: BTreeMap<JobId, (Arc<str>, Arc<D::Work>)>,
     slots: BTreeMap<ImageId, D::Slot>,
+    /// Why the engine ends by itself, if it does.
+    lost: Option<Failure>,
 }
 
 /// What the denoiser made of a plan.
@@ -38,20 +40,31 @@ impl<P> Made<P> {
     fn fail(&mut self, image: ImageId, failure: Failure) {
         self.outcome.failures.push((image, failure));
     }
+
+    /// The failure that says that the device is lost.
+    fn lost(&self) -> Option<&Failure> {
+        let mut failures = self.outcome.failures.iter().map(|(_, failure)| failure);
+        failures.find(|failure| failure.code == FailureCode::DeviceLost)
+    }
 }
 
 impl<D: Denoiser, S: EventSink<D::Picture>> Worker<D, S> {
     pub(super) fn new(denoiser: D, sink: S, shared: Arc<Shared<D::Work>>, options: SchedulerOptions) -> Self {
         let scheduler = Scheduler::new(options, CostCurve::new());
-        Worker { denoiser, sink, shared, scheduler, works: BTreeMap::new(), slots: BTreeMap::new() }
+        Worker { denoiser, sink, shared, scheduler, works: BTreeMap::new(), slots: BTreeMap::new(), lost: None }
     }
 
-    /// Serves jobs until it is drained. Whatever happens, every accepted job gets its terminal event.
+    /// Serves jobs until it is drained or the device is lost. Whatever happens, every accepted job gets its terminal event.
     pub(super) fn run(mut self) {
         // What can panic is caught closer by; this is for our own mistakes.
         let _ = catch_unwind(AssertUnwindSafe(|| while self.turn() {}));
-        for id in self.shared.end() {
-            self.tell(id, Event::Failed(model_error("the engine stopped")));
+        let left = self.shared.end();
+        if let Some(failure) = &self.lost {
+            let _ = catch_unwind(AssertUnwindSafe(|| self.sink.device_lost(failure)));
+        }
+        let failure = self.lost.clone().unwrap_or_else(|| model_error("the engine stopped"));
+        for id in left {
+            self.tell(id, Event::Failed(failure.clone()));
         }
     }
 
@@ -72,6 +85,10 @@ impl<D: Denoiser, S: EventSink<D::Picture>> Worker<D, S> {
         let mut told = self.scheduler.notices(now);
         let plan = self.scheduler.plan(now);
         let mut made = self.carry_out(&plan);
+        if let Some(failure) = made.lost() {
+            self.lost = Some(failure.clone());
+            return false;
+        }
         told.extend(self.scheduler.apply(plan, std::mem::take(&mut made.outcome)));
         self.shared.publish(self.scheduler.slots(), self.scheduler.expected());
         for (id, transition) in told {
@@ -116,10 +133,21 @@ impl<D: Denoiser, S: EventSink<D::Picture>> Worker<D, S> {
             Ok(_) => vec![Err(model_error("the model answered for another number of images")); images.len()],
             Err(failure) => vec![Err(failure); images.len()],
         };
-        self.report(BatchReport { key: key.clone(), slots: images.len() as u32, rows, duration });
+        let report = BatchReport { key: key.clone(), slots: images.len() as u32, rows, duration };
+        self.report(report, results.iter().flat_map(|result| result.as_ref().err()).any(is_out_of_memory));
         for ((step, slot), result) in images.iter().zip(batch).zip(results) {
-            if let Err(failure) = result.and_then(|report| self.keep(step, slot, report, &mut made)) {
-                made.fail(step.image, failure);
+            match result {
+                Ok(report) => {
+                    if let Err(failure) = self.keep(step, slot, report, &mut made) {
+                        made.fail(step.image, failure);
+                    }
+                }
+                Err(failure) if is_out_of_memory(&failure) => {
+                    // The slot is as it was; what becomes of it is for the scheduler to say.
+                    self.slots.insert(step.image, slot);
+                    made.outcome.out_of_memory.push((step.image, failure));
+                }
+                Err(failure) => made.fail(step.image, failure),
             }
         }
         made
@@ -210,8 +238,9 @@ impl<D: Denoiser, S: EventSink<D::Picture>> Worker<D, S> {
         let _ = catch_unwind(AssertUnwindSafe(|| self.sink.stage(StageReport { model, stage, duration })));
     }
 
-    fn report(&self, report: BatchReport) {
-        let _ = catch_unwind(AssertUnwindSafe(|| self.sink.batch(report)));
+    fn report(&self, report: BatchReport, out_of_memory: bool) {
+        let tell = || if out_of_memory { self.sink.out_of_memory(report) } else { self.sink.batch(report) };
+        let _ = catch_unwind(AssertUnwindSafe(tell));
     }
 }
 
@@ -221,6 +250,10 @@ fn terminal<P>(ending: Ending) -> Event<P> {
         Ending::Failed(failure) => Event::Failed(failure),
         Ending::Cancelled => Event::Cancelled,
     }
+}
+
+fn is_out_of_memory(failure: &Failure) -> bool {
+    failure.code == FailureCode::OutOfMemory
 }
 
 fn model_error(message: &str) -> Failure {

@@ -1,11 +1,14 @@
 //! What holds for every stream of commands.
 
-use crate::support::{Act, Place, Simulation, count, key, options};
+use crate::support::{Act, Place, Simulation, Turn, count, key, options};
 use crate::witness::Witness;
 use proptest::prelude::*;
 use x0_engine::{FailureCode, ImageId, Job, JobId, Policy, Priority, SchedulerOptions, SecondPass, Tenant};
 
 const CASES: u32 = 1_000;
+
+/// Calls that run out of memory: each of the two sizes is halved three times at most, and then once in a hundred calls.
+const MOST_SHORTAGES: u32 = 32;
 
 /// One thing that happens to a scheduler.
 #[derive(Clone, Debug)]
@@ -39,6 +42,8 @@ struct Setting {
     max_slots: u32,
     overhead: f64,
     decode: f64,
+    /// A call of more rows runs out of memory.
+    memory: u32,
 }
 
 fn wish() -> impl Strategy<Value = Wish> {
@@ -73,8 +78,16 @@ fn commands() -> impl Strategy<Value = Vec<Command>> {
 
 fn setting(policy: impl Strategy<Value = Policy>) -> impl Strategy<Value = Setting> {
     let overhead = prop_oneof![Just(0.0), 0.0..3.0, Just(50.0)];
-    (policy, 1u32..9, 1u32..7, overhead, prop_oneof![Just(0.0), 0.0..3.0]).prop_map(
-        |(policy, max_rows, max_slots, overhead, decode)| Setting { policy, max_rows, max_slots, overhead, decode },
+    let memory = prop_oneof![Just(u32::MAX), 1u32..9];
+    (policy, 1u32..9, 1u32..7, overhead, prop_oneof![Just(0.0), 0.0..3.0], memory).prop_map(
+        |(policy, max_rows, max_slots, overhead, decode, memory)| Setting {
+            policy,
+            max_rows,
+            max_slots,
+            overhead,
+            decode,
+            memory,
+        },
     )
 }
 
@@ -88,6 +101,7 @@ fn simulation(setting: &Setting) -> Simulation {
     let overhead = setting.overhead;
     let mut simulation = Simulation::new(options, move |rows| overhead + rows, &[1, 2, 4, 8]);
     simulation.decode = std::time::Duration::from_secs_f64(setting.decode);
+    simulation.memory = setting.memory;
     simulation
 }
 
@@ -127,41 +141,45 @@ fn play(setting: &Setting, commands: &[Command]) -> Witness {
                 simulation.faults.insert((ImageId { job, image: 0 }, *place), FailureCode::NanOutput);
             }
             Command::Cancel(_) | Command::Fail(..) => {}
-            Command::Turns(turns) => (0..*turns).for_each(|_| turn(&mut simulation, &mut witness)),
+            Command::Turns(turns) => (0..*turns).for_each(|_| drop(turn(&mut simulation, &mut witness))),
         }
     }
-    // Every turn brings something forward, so this ends.
-    for _ in 0..witness.turns_left() {
+    // Every turn brings something forward, but for those in which several images run out of memory.
+    let mut left = witness.turns_left() + MOST_SHORTAGES;
+    while left > 0 && !simulation.scheduler.is_empty() {
         turn(&mut simulation, &mut witness);
+        left -= 1;
     }
     assert!(simulation.scheduler.is_empty(), "jobs are left: {:?}", witness.unfinished());
     assert_eq!(simulation.turn().act, Act::Rest);
     witness
 }
 
-fn turn(simulation: &mut Simulation, witness: &mut Witness) {
+fn turn(simulation: &mut Simulation, witness: &mut Witness) -> Turn {
     let before = simulation.now;
     let turn = simulation.turn();
     witness.turn(&turn, before, simulation.now);
     assert_eq!(simulation.scheduler.slots(), witness.slots());
+    turn
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(CASES))]
 
     /// One terminal event for each job and none after it; steps in order; one key a call; the budgets of rows and slots
-    /// are kept; nothing is spent on a job that was cancelled or whose deadline passed.
+    /// are kept; nothing is spent on a job that was cancelled or whose deadline passed; who runs out of memory in company is not
+    /// harmed by it.
     #[test]
     fn every_job_ends_once_and_every_plan_is_sound(setting in setting(policy()), commands in commands()) {
         let witness = play(&setting, &commands);
         prop_assert_eq!(witness.unfinished(), Vec::<JobId>::new());
     }
 
-    /// Where slots are free, no tenant falls further behind its fair share, and no job waits longer, than the ledger
+    /// Where slots and memory are free, no tenant falls further behind its fair share, and no job waits longer, than the ledger
     /// promises.
     #[test]
     fn nobody_starves(setting in setting(Just(Policy::BestValue)), commands in commands()) {
-        let setting = Setting { max_slots: 1_000, ..setting };
+        let setting = Setting { max_slots: 1_000, memory: u32::MAX, ..setting };
         let witness = play(&setting, &commands);
         witness.check_bounds();
     }

@@ -5,12 +5,14 @@
 //!
 //! ```text
 //! options [policy=best-value|first-come|fixed-batch:N] [max-rows=N] [max-slots=N] [cost=OVERHEAD+ROW]
-//!         [decode=SECONDS] [known=none|ROWS,...]
+//!         [decode=SECONDS] [memory=ROWS] [known=none|ROWS,...]
 //!             a new scheduler and device; seconds of a call = OVERHEAD + ROW * rows; the calls that were measured before
 //! submit NAME [steps=N] [rows=N] [images=N] [tenant=N] [priority=low|normal|high] [deadline=SECONDS] [preview=N]
 //!         [model=NAME] [size=N] [then=STEPS] [then-size=N]
 //! cancel NAME
 //! fail NAME/IMAGE at=admit|decode|STEP
+//! memory ROWS
+//!             a call of more rows runs out of memory
 //! advance SECONDS
 //! drain SECONDS
 //!             from now

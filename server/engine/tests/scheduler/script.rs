@@ -36,6 +36,7 @@ impl Scenario {
                 self.simulation().scheduler.cancel(id);
             }
             "fail" => self.fail(words[0], &Arguments::of(&words[1..])),
+            "memory" => self.simulation().memory = words[0].parse().expect("rows"),
             "advance" => self.simulation().now += seconds(words[0]),
             "drain" => {
                 let simulation = self.simulation();
@@ -111,7 +112,7 @@ impl Scenario {
             self.line(at, &format!("{} {}", self.name(*id), told(what)));
         }
         let act = self.act(&turn.act);
-        self.line(at, &act);
+        self.line(at, &if turn.out_of_memory { format!("{act}, out of memory") } else { act });
         let at = self.simulation().seconds();
         for (id, what) in others {
             if !matches!(what, Transition::Stepped { .. }) {
@@ -189,6 +190,7 @@ fn simulation(arguments: &Arguments) -> Simulation {
         None => vec![1, 2, 4, 8],
     };
     let mut simulation = Simulation::new(options, move |rows| overhead + row * rows, &known);
+    simulation.memory = arguments.number("memory", u32::MAX);
     simulation.decode = seconds(arguments.text("decode").unwrap_or("0"));
     simulation
 }

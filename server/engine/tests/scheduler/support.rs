@@ -29,6 +29,8 @@ pub(crate) struct Simulation {
     cost: Box<dyn Fn(f64) -> f64>,
     /// What decoding a picture takes.
     pub(crate) decode: Duration,
+    /// A call of more rows runs out of memory.
+    pub(crate) memory: u32,
     pub(crate) faults: BTreeMap<(ImageId, Place), FailureCode>,
 }
 
@@ -46,6 +48,8 @@ pub(crate) enum Act {
 pub(crate) struct Turn {
     pub(crate) act: Act,
     pub(crate) failed: Vec<ImageId>,
+    /// Whether there was no memory for the call.
+    pub(crate) out_of_memory: bool,
     pub(crate) transitions: Vec<(JobId, Transition)>,
 }
 
@@ -65,6 +69,7 @@ impl Simulation {
             start,
             cost: Box::new(cost),
             decode: Duration::ZERO,
+            memory: u32::MAX,
             faults: BTreeMap::new(),
         }
     }
@@ -90,7 +95,12 @@ impl Simulation {
                 Act::Admit(images.clone())
             }
             Plan::Step { key, rows, images } => {
-                images.iter().for_each(|step| self.fault(step.image, Place::Step(step.step), &mut outcome));
+                if *rows > self.memory {
+                    let shortage = |step: &ImageStep| (step.image, failure(FailureCode::OutOfMemory));
+                    outcome.out_of_memory = images.iter().map(shortage).collect();
+                } else {
+                    images.iter().for_each(|step| self.fault(step.image, Place::Step(step.step), &mut outcome));
+                }
                 outcome.duration = Duration::from_secs_f64((self.cost)(f64::from(*rows)) * area(key.height));
                 Act::Step { key: key.clone(), rows: *rows, images: images.clone() }
             }
@@ -102,15 +112,20 @@ impl Simulation {
         };
         self.now += outcome.duration;
         let failed = outcome.failures.iter().map(|(image, _)| *image).collect();
+        let out_of_memory = !outcome.out_of_memory.is_empty();
         transitions.extend(self.scheduler.apply(plan, outcome));
-        Turn { act, failed, transitions }
+        Turn { act, failed, out_of_memory, transitions }
     }
 
     fn fault(&self, image: ImageId, place: Place, outcome: &mut Outcome) {
         if let Some(code) = self.faults.get(&(image, place)) {
-            outcome.failures.push((image, Failure { code: *code, message: "as told".into() }));
+            outcome.failures.push((image, failure(*code)));
         }
     }
+}
+
+fn failure(code: FailureCode) -> Failure {
+    Failure { code, message: "as told".into() }
 }
 
 /// How much more a row of this side costs than one of side 8.

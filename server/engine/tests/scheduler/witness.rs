@@ -10,6 +10,9 @@ use crate::support::{Act, Turn, area};
 /// What the oldest job of a tenant is promised of its tenant's time.
 const ELDEST_SHARE: f64 = 0.1;
 
+/// Calls that go well before one that ran out of memory is tried again.
+const GOOD_CALLS: u32 = 100;
+
 pub(crate) struct Witness {
     max_rows: u32,
     max_slots: usize,
@@ -18,6 +21,8 @@ pub(crate) struct Witness {
     jobs: BTreeMap<JobId, Record>,
     /// Steps done by the images that have a slot.
     open: BTreeMap<ImageId, u32>,
+    /// The rows of the last call that ran out of memory, and how many calls went well since.
+    shortages: BTreeMap<BatchKey, (u32, u32)>,
     fair: f64,
     received: BTreeMap<Tenant, f64>,
     /// The furthest that a tenant with jobs was behind.
@@ -48,6 +53,7 @@ impl Witness {
             decode,
             jobs: BTreeMap::new(),
             open: BTreeMap::new(),
+            shortages: BTreeMap::new(),
             fair: 0.0,
             received: BTreeMap::new(),
             behind: 0.0,
@@ -90,7 +96,10 @@ impl Witness {
             Act::Rest => assert!(self.unfinished().is_empty(), "rests while there is work"),
             Act::Retire(ids) => ids.iter().for_each(|id| self.is_doomed(*id, before)),
             Act::Admit(images) => self.admit(images, &turn.failed, before),
-            Act::Step { key, rows, images } => self.step(key, *rows, images, before, seconds),
+            Act::Step { key, rows, images } => {
+                self.step(key, *rows, images, before, seconds);
+                self.shortage(key, *rows, images, turn);
+            }
             Act::Decode(image) => {
                 self.is_alive(image.job, before);
                 assert_eq!(self.open[image], steps(&self.jobs[&image.job].job), "is not yet done");
@@ -141,6 +150,24 @@ impl Witness {
         self.stretch = self.stretch.max(seconds / self.step_alone(first, key));
         self.longest_call = self.longest_call.max(seconds + self.decode * images.len() as f64);
         self.charge(first.id, seconds);
+    }
+
+    /// Who runs out of memory alone fails. In company nothing happens to anybody, but no call has more than half of the rows for a
+    /// while.
+    fn shortage(&mut self, key: &BatchKey, rows: u32, images: &[ImageStep], turn: &Turn) {
+        if let Some((lacking, good_calls)) = self.shortages.get_mut(key) {
+            assert!(rows <= *lacking / 2 || images.len() == 1 || *good_calls >= GOOD_CALLS, "runs out of memory again");
+            *good_calls += u32::from(!turn.out_of_memory && turn.failed.is_empty());
+        }
+        match (turn.out_of_memory, images) {
+            (false, _) => {}
+            (true, [alone]) => self.record(alone.image.job).failed = true,
+            (true, _) => {
+                let happened = turn.transitions.iter().any(|(_, what)| !matches!(what, Transition::Queued { .. }));
+                assert!(!happened, "something follows from a call that was not made");
+                self.shortages.insert(key.clone(), (rows, 0));
+            }
+        }
     }
 
     fn transition(&mut self, id: JobId, transition: &Transition, now: Instant) {

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use x0_engine::fake::{FakeDenoiser, Picture, Work};
 use x0_engine::{
-    BatchKey, BatchReport, Denoiser, Engine, EngineHandle, EngineOptions, Event, EventSink, FailureCode, Job, JobId,
-    Priority, Tenant,
+    BatchKey, BatchReport, Denoiser, Engine, EngineHandle, EngineOptions, Event, EventSink, Failure, FailureCode, Job,
+    JobId, Priority, Tenant,
 };
 
 /// A test that waits longer waits for something that will not come.
@@ -47,6 +47,10 @@ struct Inner {
 struct Entries {
     events: Vec<(JobId, Event<Picture>)>,
     batches: Vec<BatchReport>,
+    /// Calls for which there was no memory.
+    shortages: Vec<BatchReport>,
+    /// Why the device was said to be lost.
+    lost: Vec<Failure>,
     /// The sink panics when this job succeeds.
     refused: Option<JobId>,
 }
@@ -117,6 +121,10 @@ impl Bench {
         self.log.lock().batches.clone()
     }
 
+    pub(crate) fn shortages(&self) -> Vec<BatchReport> {
+        self.log.lock().shortages.clone()
+    }
+
     /// Makes the sink panic when this job succeeds.
     pub(crate) fn refuse(&self, id: u128) {
         self.log.lock().refused = Some(JobId(id));
@@ -142,6 +150,10 @@ impl Log {
         ids.into_iter().map(end).collect()
     }
 
+    pub(crate) fn lost(&self) -> Vec<Failure> {
+        self.lock().lost.clone()
+    }
+
     fn lock(&self) -> MutexGuard<'_, Entries> {
         self.0.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -165,6 +177,14 @@ impl EventSink<Picture> for Log {
 
     fn batch(&self, report: BatchReport) {
         self.lock().batches.push(report);
+    }
+
+    fn out_of_memory(&self, report: BatchReport) {
+        self.lock().shortages.push(report);
+    }
+
+    fn device_lost(&self, failure: &Failure) {
+        self.lock().lost.push(failure.clone());
     }
 }
 

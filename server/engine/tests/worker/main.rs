@@ -122,6 +122,65 @@ fn a_picture_that_is_not_finite_fails_its_own_job_only() {
 }
 
 #[test]
+fn what_has_no_memory_together_is_made_by_fewer_at_once() {
+    let (clock, gate) = (VirtualClock::new(), Gate::new());
+    let fake = || FakeDenoiser::new().on_clock(&clock, |_| SECOND).through(&gate);
+    let options = EngineOptions { clock: clock.clock(), ..EngineOptions::default() };
+    let bench = Bench::with(options, fake().with_memory_for(5));
+    gate.open();
+    bench.submit(Job { images: count(8), ..job(1, 20) });
+    assert_eq!(bench.end(1), Came::Succeeded);
+    let shortages = bench.shortages();
+    assert!(!shortages.is_empty() && shortages.iter().all(|call| call.rows > 5 && call.slots > 1), "{shortages:?}");
+    assert!(bench.batches().iter().any(|call| call.slots == 2) && bench.batches().iter().all(|call| call.rows <= 5));
+
+    let alone = Bench::new(FakeDenoiser::new());
+    alone.submit(Job { images: count(8), ..job(1, 20) });
+    (0..8).for_each(|image| assert_eq!(bench.picture(1, image), alone.picture(1, image)));
+    assert_eq!(bench.story(1).len(), alone.story(1).len(), "no step is told twice");
+}
+
+#[test]
+fn an_image_that_has_no_memory_alone_fails_its_own_job_only() {
+    let bench = Bench::new(FakeDenoiser::new().with_memory_for(3));
+    let work = Work { rows: 4, ..Work::clone(&job(1, 3).work) };
+    bench.submit(Job { rows: count(4), work: work.into(), ..job(1, 3) });
+    bench.submit(job(2, 3));
+    assert_eq!(bench.end(1), Came::Failed(FailureCode::OutOfMemory));
+    assert_eq!(bench.end(2), Came::Succeeded);
+}
+
+#[test]
+fn a_device_that_is_lost_ends_every_job_and_the_engine() {
+    let admit = Some(FailureCode::DeviceLost);
+    for faults in [
+        Faults { lost_at: Some(2), ..Faults::default() },
+        Faults { admit, ..Faults::default() },
+        Faults { preview: admit, ..Faults::default() },
+        Faults { decode: admit, ..Faults::default() },
+    ] {
+        let (clock, gate) = (VirtualClock::new(), Gate::new());
+        let bench = held_bench(&clock, &gate);
+        bench.submit(Job { preview_every: Some(count(2)), ..faulty(1, 4, faults.clone()) });
+        let key = BatchKey { model: "other".into(), height: 8, width: 8, context: 0 };
+        (2..9).for_each(|id| bench.submit(Job { key: key.clone(), ..job(id, 900) }));
+        bench.handle.cancel(JobId(8));
+        gate.open();
+        let lost = Came::Failed(FailureCode::DeviceLost);
+        assert_eq!((1..8).map(|id| bench.end(id)).collect::<Vec<_>>(), [lost; 7], "{faults:?}");
+        assert!([lost, Came::Cancelled].contains(&bench.end(8)));
+        assert_eq!(bench.handle.submit(job(9, 1)), Err(Rejected::Draining));
+        assert_eq!(bench.handle.snapshot().running, 0);
+        let log = bench.join();
+        assert_eq!(
+            log.lost(),
+            [Failure { code: FailureCode::DeviceLost, message: "the fake was told to fail".into() }]
+        );
+        log.ends(0..9);
+    }
+}
+
+#[test]
 fn a_job_fails_with_its_slot_its_preview_or_its_picture() {
     let bench = Bench::new(FakeDenoiser::new());
     let code = Some(FailureCode::OutOfMemory);

@@ -14,6 +14,7 @@ use serde::Serialize;
 use x0_engine::Policy;
 
 use crate::commands::{CommandError, print, remark};
+use crate::config::DeviceArgs;
 use alone::Alone;
 use client::Client;
 use load::Load;
@@ -32,7 +33,7 @@ const EIGHT: NonZeroU32 = NonZeroU32::MIN.saturating_add(7);
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct BenchServe {
     /// A running server [default: one is started for each policy]
-    #[arg(long, value_name = "URL", conflicts_with_all = ["policies", "models"])]
+    #[arg(long, value_name = "URL", conflicts_with_all = ["policies", "models", "device"])]
     url: Option<String>,
     /// How the server chooses; may be given several times [default: best-value, first-come and fixed-batch:8]
     #[arg(long = "policy", value_name = "POLICY")]
@@ -56,6 +57,8 @@ pub(super) struct BenchServe {
     /// A folder of models, besides those that are part of the program
     #[arg(long, value_name = "DIR", env = "X0_MODELS")]
     models: Option<PathBuf>,
+    #[command(flatten)]
+    device: DeviceArgs,
 }
 
 /// What came of one policy.
@@ -95,7 +98,7 @@ impl BenchServe {
         let policies = if self.policies.is_empty() { &usual[..] } else { &self.policies };
         let mut all = Vec::new();
         for policy in policies {
-            let server = Server::start(*policy, self.models.as_deref())?;
+            let server = Server::start(*policy, self.models.as_deref(), self.device.device)?;
             all.push(self.policy(policy.to_string(), &Client::new(server.url())).await?);
         }
         Ok(all)

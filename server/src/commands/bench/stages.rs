@@ -13,7 +13,8 @@ use x0_model::{Library, Shape, StepError};
 
 use super::machine::Machine;
 use super::statistics::median;
-use crate::commands::{CommandError, models, print, table};
+use crate::commands::{CommandError, models, open_device_and_remark, print, table};
+use crate::config::DeviceArgs;
 
 const HEAD: [&str; 7] = ["STAGE", "ROWS", "GFLOP", "SECONDS", "ROWS/S", "GFLOP/S", "% OF PEAK"];
 
@@ -56,6 +57,8 @@ pub(super) struct Stages {
     /// A folder of models, besides those that are part of the program
     #[arg(long, value_name = "DIR", env = "X0_MODELS")]
     models: Option<PathBuf>,
+    #[command(flatten)]
+    device: DeviceArgs,
 }
 
 /// How a network did.
@@ -87,7 +90,7 @@ impl Stages {
         let mut all = Vec::new();
         for stage in stages {
             let measured = self.with_call(&library, &model, stage, given.as_ref(), |call| {
-                answers.extend(call.run().map_err(CommandError::failed)?);
+                answers.extend(call.run().map_err(CommandError::of_step)?);
                 measure(call, self.repeat, &machine)
             })?;
             all.push((stage, measured));
@@ -100,10 +103,12 @@ impl Stages {
 
     /// A library, and the name of its model that is measured.
     fn subject(&self) -> Result<(Arc<Library>, String), CommandError> {
+        let device = open_device_and_remark(self.device)?;
         if let Some(shape) = self.shape {
-            return Ok((Arc::new(Library::of_shape(shape).map_err(CommandError::failed)?), shape.name().to_owned()));
+            let library = device.library_of_shape(shape).map_err(CommandError::failed)?;
+            return Ok((Arc::new(library), shape.name().to_owned()));
         }
-        let library = models::open(self.models.as_deref())?;
+        let library = models::open(&device, self.models.as_deref())?;
         let info = match &self.model {
             Some(name) => library.info(name).ok_or_else(|| format!("there is no model {name}")),
             None => library.infos().next().ok_or_else(|| "there is no model".to_owned()),
@@ -157,7 +162,7 @@ impl Stages {
 
     /// Says after a first call what is computed, and then makes a call for each line that comes.
     fn turns(&self, call: &Call<'_>) -> Result<(), CommandError> {
-        let answer = call.run().map_err(CommandError::failed)?;
+        let answer = call.run().map_err(CommandError::of_step)?;
         if let Some(file) = &self.outputs {
             write_answers(file, &answer)?;
         }
@@ -173,7 +178,7 @@ impl Stages {
 /// The seconds of one call.
 fn time(call: &Call<'_>) -> Result<f64, CommandError> {
     let start = Instant::now();
-    call.run().map_err(CommandError::failed)?;
+    call.run().map_err(CommandError::of_step)?;
     Ok(start.elapsed().as_secs_f64())
 }
 

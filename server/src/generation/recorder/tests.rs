@@ -8,6 +8,7 @@ use super::*;
 use crate::auth::Owner;
 use crate::generation::{Inboxes, Outlet};
 use crate::samples;
+use crate::shutdown::Lifecycle;
 use crate::store::{MemoryStore, MemoryStoreOptions, NewGeneration};
 use x0_openapi::State;
 
@@ -15,8 +16,8 @@ use x0_openapi::State;
 async fn recorded(n: u32, events: Vec<Event<Picture>>) -> x0_openapi::GenerationRecord {
     let options = MemoryStoreOptions { generations: 1, bytes: 1 << 20, age: Duration::from_secs(60) };
     let store = Arc::new(MemoryStore::new(options));
-    let metrics = Metrics::new().unwrap();
-    let outlet = Outlet::new(Arc::new(Inboxes::default()), metrics.clone());
+    let metrics = Metrics::new("cpu").unwrap();
+    let outlet = Outlet::new(Arc::new(Inboxes::default()), metrics.clone(), Lifecycle::new());
     let denoiser = || Ok::<_, Infallible>(FakeDenoiser::adapted(|_: &Work| fake::Work::default(), |_| picture()));
     let engine = Engine::spawn(EngineOptions::default(), denoiser, outlet).unwrap();
 

@@ -61,6 +61,7 @@ pub(super) fn readiness(app: &App) -> Readiness {
     let snapshot = app.engine.snapshot();
     let reasons: Vec<String> = [
         (app.lifecycle.stage() > Stage::Serving).then_some("the server is shutting down"),
+        app.lifecycle.is_device_lost().then_some("the device is lost"),
         (!app.inboxes.is_open()).then_some("the engine has stopped"),
     ]
     .into_iter()

@@ -8,6 +8,7 @@ use std::process::{Child, Command, Stdio};
 use x0_engine::Policy;
 
 use crate::commands::CommandError;
+use crate::config::DeviceChoice;
 
 /// What of the environment a server of ours shall see.
 const KEPT: [&str; 2] = ["X0_ISA", "X0_THREADS"];
@@ -23,7 +24,7 @@ pub(super) struct Server {
 
 impl Server {
     /// Starts it, and waits until it listens.
-    pub(super) fn start(policy: Policy, models: Option<&Path>) -> Result<Self, CommandError> {
+    pub(super) fn start(policy: Policy, models: Option<&Path>, device: DeviceChoice) -> Result<Self, CommandError> {
         let mut command = Command::new(env::current_exe().map_err(CommandError::failed)?);
         for (name, _) in env::vars_os() {
             let text = name.to_string_lossy();
@@ -32,7 +33,7 @@ impl Server {
             }
         }
         command.args(["serve", "--listen", "127.0.0.1:0", "--log", "warn", "--queue-size", QUEUE, "--policy"]);
-        command.arg(policy.to_string());
+        command.arg(policy.to_string()).arg("--device").arg(device.to_string());
         if let Some(models) = models {
             command.arg("--models").arg(models);
         }
