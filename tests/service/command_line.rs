@@ -65,6 +65,7 @@ fn wrong_arguments_are_refused_in_one_line() {
         (&["--class", "bag", "--sampler", "guess"], "sampler"),
         (&["--model", "nobody"], "nobody"),
         (&["--class", "bag", "--init-image", "/nowhere.png"], "/nowhere.png"),
+        (&["--class", "bag", "--device", "cuda"], "built without CUDA"),
     ] {
         let output = run(&[&["generate", "--out", out], arguments].concat());
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");
@@ -133,10 +134,17 @@ fn nobody_is_served_from_afar_without_being_meant() {
 }
 
 #[test]
+fn a_device_that_is_not_there_is_not_served_on() {
+    let output = run(&["serve", "--listen", "127.0.0.1:0", "--device", "cuda:1"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(complaint(&output).starts_with("x0: --device: "), "{}", complaint(&output));
+}
+
+#[test]
 fn help_names_every_setting_and_its_variable() {
     let output = run(&["serve", "--help"]);
     let help = String::from_utf8(output.stdout).unwrap();
-    for flag in ["--listen", "--models", "--data-dir", "--policy", "--keys", "--key-queue-size"] {
+    for flag in ["--listen", "--models", "--device", "--data-dir", "--policy", "--keys", "--key-queue-size"] {
         assert!(help.contains(flag), "{flag}");
         let variable = format!("X0_{}", flag.trim_start_matches('-').replace('-', "_").to_uppercase());
         assert!(help.contains(&variable), "{variable}");
