@@ -94,7 +94,7 @@ pub(crate) fn decode(decoder: &mut Decoder<'_, '_>) -> Action {
         "rcp" | "sqrt" | "rsqrt" | "sin" | "cos" | "ex2" | "lg2" | "tanh" | "copysign" => decoder.function(),
         "mov" | "cvta" | "isspacep" => decoder.moves(),
         "ld" | "ldu" | "st" | "prefetch" | "prefetchu" => decoder.load_or_store(),
-        "shfl" | "vote" | "match" | "activemask" | "redux" | "elect" => decoder.exchange(),
+        "shfl" | "vote" | "match" | "activemask" | "redux" => decoder.exchange(),
         "atom" | "red" => decoder.atomic(),
         "mma" => decoder.matrix_multiply(),
         "ldmatrix" | "stmatrix" | "movmatrix" => decoder.fragment(),

@@ -5,7 +5,7 @@ use super::decoder::task;
 use super::load_store::Place;
 use super::opcode::Type;
 use super::{Action, Decoder};
-use crate::machine::{Lane, Slot, Space, Stored, WARP, lanes, space_of};
+use crate::machine::{Lane, Slot, Space, Stored, WARP, lanes, space_of, window};
 use crate::number::{Bf16, F16, Small};
 
 /// How a value lies in memory.
@@ -122,7 +122,7 @@ impl Decoder<'_, '_> {
             let (b, c) = (warp.registers.get(b), warp.registers.get(c));
             let mut before = [T::ZERO; WARP];
             for lane in lanes(mask) {
-                let generic = addresses[lane].wrapping_add(crate::machine::window(place.space));
+                let generic = addresses[lane].wrapping_add(window(place.space));
                 // SAFETY: `locate` has found that this may be read and written there, and that it is aligned.
                 let mut old = unsafe { T::Stored::load(pointers[lane]) };
                 loop {

@@ -4,7 +4,7 @@ use super::decoder::{each_lane, task};
 use super::opcode::{Type, by_width};
 use super::{Action, Decoder};
 use crate::assemble::Arg;
-use crate::machine::{Combine, Condition, Mask, Predicate, Registers, Work};
+use crate::machine::{Combine, Condition, Map3, Mask, Predicate, Registers, Work};
 use crate::syntax::Number;
 
 impl Decoder<'_, '_> {
@@ -85,7 +85,7 @@ impl Decoder<'_, '_> {
             let of_c = |line: usize| either(terms[line], terms[line + 1], c);
             either(either(of_c(0), of_c(2), b), either(of_c(4), of_c(6), b), a)
         };
-        each_lane(crate::machine::Map3 { d, a, b, c, f })
+        each_lane(Map3 { d, a, b, c, f })
     }
 
     fn insert(&mut self, ty: Type) -> Option<Action> {

@@ -6,8 +6,7 @@
 use super::decoder::of_warp;
 use super::load_store::Place;
 use super::{Action, Decoder, Members};
-use crate::machine::Space;
-use crate::machine::{Effect, Mask, Slot, Stored, Trouble, WARP, Warp, effect};
+use crate::machine::{Effect, Mask, Slot, Space, Stored, Trouble, WARP, Warp, effect};
 
 /// Rows of a matrix, and elements of a row.
 const SIZE: usize = 8;
@@ -37,7 +36,7 @@ impl Decoder<'_, '_> {
         let count: usize = self.opcode.take_map(named)?;
         let space = self.space().unwrap_or(Space::Shared);
         let is_load = self.opcode.name == "ldmatrix";
-        let slots: Vec<Slot<u32>> = self.sources(usize::from(!is_load))?;
+        let slots: Vec<Slot<u32>> = if is_load { self.destinations(0)? } else { self.sources(1)? };
         let place = self.place(usize::from(is_load), space)?;
         if slots.len() != count || space != Space::Shared {
             return None;

@@ -8,7 +8,7 @@ use super::decoder::of_warp;
 use super::opcode::Type;
 use super::{Action, Decoder};
 use crate::assemble::Arg;
-use crate::machine::{Registers, Slot, WARP, Work, work};
+use crate::machine::{Lane, Registers, Slot, WARP, Work, work};
 use crate::number::{Bf16, F16, Small};
 
 /// Rows of A and D.
@@ -198,7 +198,16 @@ impl Decoder<'_, '_> {
         if a.len() != 2 * parts || b.len() != parts {
             return None;
         }
-        let (d, c) = (self.accumulator(0, d)?, self.accumulator(3, c)?);
+        let d = match d {
+            Type::F32 => Accumulator::Single(self.destinations(0)?.try_into().ok()?),
+            Type::F16 => Accumulator::Half(self.destinations(0)?.try_into().ok()?),
+            _ => return None,
+        };
+        let c = match c {
+            Type::F32 => Accumulator::Single(self.sources(3)?.try_into().ok()?),
+            Type::F16 => Accumulator::Half(self.sources(3)?.try_into().ok()?),
+            _ => return None,
+        };
         let run = work(Multiply::<E> { a, b, c, d, elements: std::marker::PhantomData });
         of_warp(move |warp, mask| {
             run(&mut warp.registers, mask);
@@ -206,25 +215,15 @@ impl Decoder<'_, '_> {
         })
     }
 
-    /// The registers of a vector.
-    pub(super) fn sources(&mut self, index: usize) -> Option<Vec<Slot<u32>>> {
+    /// The registers of a vector, to be read.
+    pub(super) fn sources<T: Lane>(&mut self, index: usize) -> Option<Vec<Slot<T>>> {
         let Arg::Vector(elements) = self.argument(index)? else { return None };
         elements.iter().map(|element| self.source_of(element)).collect()
     }
 
-    /// C and D alike: literals, which C may hold, are registers too.
-    fn accumulator(&mut self, index: usize, ty: Type) -> Option<Accumulator> {
+    /// The registers of a vector, to be written.
+    pub(super) fn destinations<T: Lane>(&mut self, index: usize) -> Option<Vec<Slot<T>>> {
         let Arg::Vector(elements) = self.argument(index)? else { return None };
-        match ty {
-            Type::F32 => {
-                let slots = elements.iter().map(|element| self.source_of(element)).collect::<Option<Vec<_>>>()?;
-                Some(Accumulator::Single(slots.try_into().ok()?))
-            }
-            Type::F16 => {
-                let slots = elements.iter().map(|element| self.source_of(element)).collect::<Option<Vec<_>>>()?;
-                Some(Accumulator::Half(slots.try_into().ok()?))
-            }
-            _ => None,
-        }
+        elements.iter().map(|element| self.destination_of(element)).collect()
     }
 }

@@ -5,7 +5,7 @@ use super::decoder::{each_lane, task};
 use super::opcode::{Type, by_width};
 use super::{Action, Decoder};
 use crate::assemble::Arg;
-use crate::machine::{Combine, Lane, Mask, Registers, Slot, Space, WARP, Work, space_of, window};
+use crate::machine::{Combine, Lane, Map2, Mask, Registers, Slot, Space, WARP, Work, space_of, window};
 use crate::syntax::RegisterKind;
 
 /// A part of a register that is packed or unpacked.
@@ -59,11 +59,11 @@ impl Decoder<'_, '_> {
         match (total, &sources[..]) {
             (RegisterKind::Bits32, [Part::Bits16(low), Part::Bits16(high)]) => {
                 let f = |low: u16, high: u16| u32::from(high) << 16 | u32::from(low);
-                each_lane(crate::machine::Map2 { d: self.destination(0)?, a: *low, b: *high, f })
+                each_lane(Map2 { d: self.destination(0)?, a: *low, b: *high, f })
             }
             (RegisterKind::Bits64, [Part::Bits32(low), Part::Bits32(high)]) => {
                 let f = |low: u32, high: u32| u64::from(high) << 32 | u64::from(low);
-                each_lane(crate::machine::Map2 { d: self.destination(0)?, a: *low, b: *high, f })
+                each_lane(Map2 { d: self.destination(0)?, a: *low, b: *high, f })
             }
             (RegisterKind::Bits64, [Part::Bits16(_), ..]) => {
                 each_lane(Pack { d: self.destination(0)?, parts: sources })

@@ -139,8 +139,9 @@ pub(crate) struct Spaces<'a> {
     parameters: Range,
     /// The range of global memory that was used last: most likely the next access is to it too.
     recent: Range,
-    /// Keeps what the ranges point to.
-    _buffers: [Rc<Buffer>; 3],
+    local_buffer: Buffer,
+    /// Keeps what the other ranges point to.
+    _buffers: [Rc<Buffer>; 2],
 }
 
 impl<'a> Spaces<'a> {
@@ -148,8 +149,8 @@ impl<'a> Spaces<'a> {
     pub(crate) fn new(global: Global<'a>, shared: Rc<Buffer>, parameters: Rc<Buffer>, local_bytes: usize) -> Self {
         // Each lane's part begins as aligned as the whole.
         let stride = local_bytes.next_multiple_of(size_of::<u128>());
-        let buffer = Rc::new(Buffer::new(stride * WARP));
-        let local = Range { bytes: local_bytes as u64, stride, ..buffer.range(LOCAL_WINDOW) };
+        let local_buffer = Buffer::new(stride * WARP);
+        let local = Range { bytes: local_bytes as u64, stride, ..local_buffer.range(LOCAL_WINDOW) };
         let shared_range = shared.range(SHARED_WINDOW);
         let parameters_range = parameters.range(PARAMETER_WINDOW);
         Self {
@@ -158,8 +159,14 @@ impl<'a> Spaces<'a> {
             local,
             parameters: parameters_range,
             recent: Range::EMPTY,
-            _buffers: [shared, parameters, buffer],
+            local_buffer,
+            _buffers: [shared, parameters],
         }
+    }
+
+    /// Forgets what a block before left in local memory.
+    pub(super) fn start(&self) {
+        self.local_buffer.fill();
     }
 
     /// Where the lanes of `mask`, which is not empty, find `bytes` bytes at their addresses of a space. The other lanes are told where

@@ -1,8 +1,8 @@
 //! A warp: 32 threads that execute one instruction together where they can.
 //!
-//! Threads that are at the same instruction are a group. The group that is furthest behind runs, until it meets another or is overtaken
-//! by none: nvcc puts what follows a branch after both of its sides, so groups meet again where they can. A thread that waits for another
-//! of its warp in a loop waits forever.
+//! Threads that are at the same instruction are a group. The group that is furthest behind runs until it meets another or has passed it:
+//! nvcc puts what follows a branch after both of its sides, so groups meet again where they can. A thread that waits in a loop for another
+//! of its warp to do something waits forever; the ISA promises that such loops end, but none of what is run here has them.
 
 use super::copies::Copies;
 use super::grid::Program;
@@ -90,6 +90,7 @@ impl<'a> Warp<'a> {
     /// Puts threads to the beginning of the program.
     pub(super) fn start(&mut self, threads: Mask) {
         self.copies.clear();
+        self.spaces.start();
         self.live = threads;
         self.at = 0;
         self.active = threads;

@@ -115,6 +115,22 @@ fn each_thread_has_its_local_memory() {
 }
 
 #[test]
+fn local_memory_begins_unwritten() {
+    let body = format!(
+        "
+        .local .align 4 .b8 stack[4];
+        ld.local.u32 r0, [stack];
+        st.local.u32 [stack], r15;
+        mov.u32 r1, %ctaid.x;
+        mad.lo.u32 r15, r1, 32, r15;
+        {STORE}"
+    );
+    let mut buffers = [vec![0; 3 * 32 * 4]];
+    launch(&kernel("", &body), 3, 32, &mut buffers).expect("the kernel runs");
+    assert_eq!(words(&buffers[0]), [u32::MAX; 96]);
+}
+
+#[test]
 fn lanes_may_use_different_spaces_at_once() {
     let body = "
         .local .align 4 .b8 stack[4];
