@@ -15,6 +15,8 @@ pub(crate) struct Flat<'t> {
     pub(crate) guard: Option<(Virtual, bool)>,
     pub(crate) opcode: &'t str,
     pub(crate) arguments: Vec<Arg>,
+    /// Whether the first operand is written.
+    has_result: bool,
 }
 
 /// An operand.
@@ -41,10 +43,14 @@ pub(crate) enum Arg {
     Nothing,
 }
 
-impl Flat<'_> {
+impl<'t> Flat<'t> {
+    pub(crate) fn new(text: &'t str, guard: Option<(Virtual, bool)>, opcode: &'t str, arguments: Vec<Arg>) -> Self {
+        Self { text, guard, opcode, arguments, has_result: has_result(opcode) }
+    }
+
     /// The registers that it writes: those of the first operand, unless it is an instruction without result.
     pub(crate) fn writes(&self, mut each: impl FnMut(Virtual)) {
-        if self.has_result()
+        if self.has_result
             && let Some(first) = self.arguments.first()
         {
             first.registers(&mut |register, is_base| {
@@ -61,7 +67,7 @@ impl Flat<'_> {
             each(register);
         }
         for (index, argument) in self.arguments.iter().enumerate() {
-            let is_result = index == 0 && self.has_result();
+            let is_result = index == 0 && self.has_result;
             argument.registers(&mut |register, is_base| {
                 if is_base || !is_result {
                     each(register);
@@ -72,22 +78,21 @@ impl Flat<'_> {
 
     /// Whether it is an atomic operation on memory.
     pub(crate) fn is_atomic(&self) -> bool {
-        matches!(self.name(), "atom" | "red")
+        matches!(name(self.opcode), "atom" | "red")
     }
+}
 
-    fn name(&self) -> &str {
-        self.opcode.split('.').next().unwrap_or_default()
-    }
+fn name(opcode: &str) -> &str {
+    opcode.split('.').next().unwrap_or_default()
+}
 
-    /// Whether the first operand is written.
-    fn has_result(&self) -> bool {
-        let is_reduction = self.opcode.contains(".red.");
-        match self.name() {
-            "bar" | "barrier" => is_reduction,
-            "st" | "red" | "bra" | "brx" | "call" | "ret" | "exit" | "trap" | "brkpt" | "membar" | "fence" | "cp"
-            | "prefetch" | "prefetchu" | "stmatrix" | "nanosleep" | "discard" | "applypriority" => false,
-            _ => true,
-        }
+/// Whether the first operand is written.
+fn has_result(opcode: &str) -> bool {
+    match name(opcode) {
+        "bar" | "barrier" => opcode.contains(".red."),
+        "st" | "red" | "bra" | "brx" | "call" | "ret" | "exit" | "trap" | "brkpt" | "membar" | "fence" | "cp"
+        | "prefetch" | "prefetchu" | "stmatrix" | "nanosleep" | "discard" | "applypriority" => false,
+        _ => true,
     }
 }
 

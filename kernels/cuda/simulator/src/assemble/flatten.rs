@@ -185,60 +185,44 @@ impl<'t> Flattener<'_, 't> {
             },
             None => None,
         };
-        let mut flat = Flat { text: instruction.text, guard, opcode: instruction.opcode, arguments: Vec::new() };
-        match (instruction.opcode.split('.').next(), end) {
-            (Some("call"), _) => return self.call(instruction, flat, depth),
-            (Some("ret"), Some(end)) => {
-                flat.opcode = "bra";
-                flat.arguments.push(Arg::Target(end));
-            }
+        let flat = |opcode, arguments| Flat::new(instruction.text, guard, opcode, arguments);
+        let flat = match (instruction.opcode.split('.').next(), end) {
+            (Some("call"), _) => return self.call(instruction, guard, depth),
+            (Some("ret"), Some(end)) => flat("bra", vec![Arg::Target(end)]),
             _ => {
                 let arguments = instruction.operands.iter().map(|operand| self.argument(operand));
-                flat.arguments = arguments.collect::<Result<_, _>>().map_err(error)?;
+                flat(instruction.opcode, arguments.collect::<Result<_, _>>().map_err(error)?)
             }
-        }
+        };
         self.instructions.push(flat);
         Ok(())
     }
 
-    /// Puts the instructions of the called function in the place of the call.
-    fn call(&mut self, instruction: &'t Instruction<'t>, mut flat: Flat<'t>, depth: usize) -> Result<(), ParseError> {
-        let (results, name, parameters): (&[Operand<'t>], _, &[Operand<'t>]) = match &instruction.operands[..] {
-            [Operand::List(results), Operand::Name { name, .. }, Operand::List(parameters)] => {
-                (results, name, parameters)
-            }
-            [Operand::List(results), Operand::Name { name, .. }] => (results, name, &[]),
-            [Operand::Name { name, .. }, Operand::List(parameters)] => (&[], name, parameters),
-            [Operand::Name { name, .. }] => (&[], name, &[]),
-            _ => return self.refuse(flat),
+    /// Puts the instructions of the called function in the place of the call. A call that is not simulated stays, so that the launch
+    /// which comes to it faults.
+    fn call(
+        &mut self,
+        instruction: &'t Instruction<'t>,
+        guard: Option<(Virtual, bool)>,
+        depth: usize,
+    ) -> Result<(), ParseError> {
+        let flat = |opcode| Flat::new(instruction.text, guard, opcode, Vec::new());
+        let Some((function, bindings)) = self.callee(instruction) else {
+            self.instructions.push(flat(instruction.opcode));
+            return Ok(());
         };
-        let Some(function) = self.names.functions.get(name).copied() else { return self.refuse(flat) };
-        if *name == "__assertfail" {
-            flat.opcode = "trap";
-            self.instructions.push(flat);
+        if function.name == "__assertfail" {
+            self.instructions.push(flat("trap"));
             return Ok(());
         }
-        let passed = results.iter().chain(parameters);
-        let declared = function.results.iter().chain(&function.parameters);
-        let mut bindings = Vec::new();
-        for (operand, variable) in passed.zip(declared) {
-            match operand {
-                Operand::Name { name, .. } => match self.scopes.get(name) {
-                    Some(meaning @ Name::Variable { .. }) => bindings.push((variable.name, meaning)),
-                    _ => return self.refuse(flat),
-                },
-                _ => return self.refuse(flat),
-            }
-        }
-        let is_complete = results.len() == function.results.len() && parameters.len() == function.parameters.len();
-        if depth == MAX_CALL_DEPTH || !is_complete || function.body.is_none() {
-            return self.refuse(flat);
+        if depth == MAX_CALL_DEPTH || function.body.is_none() {
+            self.instructions.push(flat(instruction.opcode));
+            return Ok(());
         }
         let end = self.new_label();
-        if let Some((register, negated)) = flat.guard {
-            let guard = Some((register, !negated));
-            let arguments = vec![Arg::Target(end)];
-            self.instructions.push(Flat { text: flat.text, guard, opcode: "bra", arguments });
+        if let Some((register, negated)) = guard {
+            let around = Flat::new(instruction.text, Some((register, !negated)), "bra", vec![Arg::Target(end)]);
+            self.instructions.push(around);
         }
         self.scopes.open();
         for (name, meaning) in bindings {
@@ -250,10 +234,29 @@ impl<'t> Flattener<'_, 't> {
         Ok(())
     }
 
-    /// Keeps a call that is not simulated, so that the launch which comes to it faults.
-    fn refuse(&mut self, flat: Flat<'t>) -> Result<(), ParseError> {
-        self.instructions.push(flat);
-        Ok(())
+    /// The function that is called, and what its parameters and results are where it is called. None for calls through pointers.
+    fn callee(&self, instruction: &'t Instruction<'t>) -> Option<(&'t Function<'t>, Vec<(&'t str, Name)>)> {
+        let (results, name, parameters): (&[Operand<'t>], _, &[Operand<'t>]) = match &instruction.operands[..] {
+            [Operand::List(results), Operand::Name { name, .. }, Operand::List(parameters)] => {
+                (results, name, parameters)
+            }
+            [Operand::List(results), Operand::Name { name, .. }] => (results, name, &[]),
+            [Operand::Name { name, .. }, Operand::List(parameters)] => (&[], name, parameters),
+            [Operand::Name { name, .. }] => (&[], name, &[]),
+            _ => return None,
+        };
+        let function = *self.names.functions.get(name)?;
+        if results.len() != function.results.len() || parameters.len() != function.parameters.len() {
+            return None;
+        }
+        let passed = results.iter().chain(parameters);
+        let declared = function.results.iter().chain(&function.parameters);
+        let binding = |(operand, variable): (&Operand<'t>, &'t Variable<'t>)| {
+            let Operand::Name { name, .. } = operand else { return None };
+            let meaning = self.scopes.get(name)?;
+            matches!(meaning, Name::Variable { .. }).then_some((variable.name, meaning))
+        };
+        Some((function, passed.zip(declared).map(binding).collect::<Option<_>>()?))
     }
 
     fn argument(&mut self, operand: &Operand<'t>) -> Result<Arg, String> {
@@ -325,7 +328,7 @@ impl<'t> Flattener<'_, 't> {
     /// Puts instructions in the place of labels.
     fn finish(mut self, kernel: &Function<'t>) -> Result<Flattened<'t>, ParseError> {
         // Whoever comes to the end has ended.
-        self.instructions.push(Flat { text: "", guard: None, opcode: "exit", arguments: Vec::new() });
+        self.instructions.push(Flat::new("", None, "exit", Vec::new()));
         let missing = || ParseError { line: kernel.line, message: format!("`{}` lacks a label", kernel.name) };
         for argument in self.instructions.iter_mut().flat_map(|instruction| &mut instruction.arguments) {
             let targets = match argument {

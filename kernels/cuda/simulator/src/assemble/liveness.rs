@@ -1,6 +1,6 @@
 //! Between which instructions each register holds what is still needed.
 
-use super::flat::Arg;
+use super::flat::{Arg, Virtual};
 use super::flatten::Flattened;
 use std::ops::Range;
 
@@ -51,7 +51,7 @@ impl Set {
 struct Block {
     instructions: Range<usize>,
     next: Vec<usize>,
-    /// Registers that are read before they are written.
+    /// Registers that are read before they are written. Sets are of numbers that [`Crossing`] gives.
     read: Set,
     /// Registers that are written for certain.
     written: Set,
@@ -59,12 +59,20 @@ struct Block {
     live: Set,
 }
 
+/// Registers that some block needs from before it, which are few. The others are no member of any set.
+#[derive(Debug)]
+struct Crossing {
+    registers: Vec<Virtual>,
+    /// Of each register.
+    numbers: Vec<Option<u32>>,
+}
+
 /// The interval of each register.
 ///
 /// Lanes may be at different instructions, but each lane has its own place in a register; what is true of one thread's way through
 /// the instructions is enough.
 pub(super) fn intervals(kernel: &Flattened<'_>) -> Vec<Interval> {
-    let mut blocks = blocks(kernel);
+    let (mut blocks, crossing) = blocks(kernel);
     let mut changed = true;
     while changed {
         changed = false;
@@ -78,21 +86,24 @@ pub(super) fn intervals(kernel: &Flattened<'_>) -> Vec<Interval> {
         }
     }
     let mut intervals = vec![None; kernel.kinds.len()];
-    for index in 0..blocks.len() {
-        let range = &blocks[index].instructions;
-        let (first, last) = (range.start as u32, range.end as u32 - 1);
-        blocks[index].live.members().for_each(|register| widen(&mut intervals[register as usize], first));
-        live_after(&blocks, index).members().for_each(|register| widen(&mut intervals[register as usize], last));
-        for at in range.clone() {
+    for (index, block) in blocks.iter().enumerate() {
+        let (first, last) = (block.instructions.start as u32, block.instructions.end as u32 - 1);
+        let mut widen_all = |live: &Set, at| {
+            live.members().for_each(|number| widen(&mut intervals, crossing.registers[number as usize], at));
+        };
+        widen_all(&block.live, first);
+        widen_all(&live_after(&blocks, index), last);
+        for at in block.instructions.clone() {
             let instruction = &kernel.instructions[at];
-            instruction.reads(|register| widen(&mut intervals[register.0 as usize], at as u32));
-            instruction.writes(|register| widen(&mut intervals[register.0 as usize], at as u32));
+            instruction.reads(|register| widen(&mut intervals, register, at as u32));
+            instruction.writes(|register| widen(&mut intervals, register, at as u32));
         }
     }
     intervals
 }
 
-fn widen(interval: &mut Interval, at: u32) {
+fn widen(intervals: &mut [Interval], register: Virtual, at: u32) {
+    let interval = &mut intervals[register.0 as usize];
     let (first, last) = interval.unwrap_or((at, at));
     *interval = Some((first.min(at), last.max(at)));
 }
@@ -105,7 +116,7 @@ fn live_after(blocks: &[Block], index: usize) -> Set {
     live
 }
 
-fn blocks(kernel: &Flattened<'_>) -> Vec<Block> {
+fn blocks(kernel: &Flattened<'_>) -> (Vec<Block>, Crossing) {
     let count = kernel.instructions.len();
     let mut begins = vec![false; count + 1];
     begins[0] = true;
@@ -122,32 +133,52 @@ fn blocks(kernel: &Flattened<'_>) -> Vec<Block> {
     for (index, window) in starts.windows(2).enumerate() {
         number[window[0]..window[1]].fill(index);
     }
-    starts
-        .windows(2)
-        .enumerate()
-        .map(|(index, window)| {
-            let instructions = window[0]..window[1];
-            let last = &kernel.instructions[instructions.end - 1];
-            let mut next: Vec<usize> = targets(&last.arguments).iter().map(|target| number[*target]).collect();
-            let falls_through = last.guard.is_some() || next.is_empty() && !ends(last.opcode);
-            if falls_through && instructions.end < count {
-                next.push(index + 1);
+    let blocks: Vec<Range<usize>> = starts.windows(2).map(|window| window[0]..window[1]).collect();
+    let crossing = crossing(kernel, &blocks);
+    let number_of = |register: Virtual| crossing.numbers[register.0 as usize];
+    let block = |(index, instructions): (usize, Range<usize>)| {
+        let last = &kernel.instructions[instructions.end - 1];
+        let mut next: Vec<usize> = targets(&last.arguments).iter().map(|target| number[*target]).collect();
+        let falls_through = last.guard.is_some() || next.is_empty() && !ends(last.opcode);
+        if falls_through && instructions.end < count {
+            next.push(index + 1);
+        }
+        let (mut read, mut written) = (Set::new(crossing.registers.len()), Set::new(crossing.registers.len()));
+        for instruction in kernel.instructions[instructions.clone()].iter().rev() {
+            if instruction.guard.is_none() {
+                instruction.writes(|register| {
+                    if let Some(number) = number_of(register) {
+                        written.insert(number);
+                        read.remove(number);
+                    }
+                });
             }
-            let (mut read, mut written) = (Set::new(kernel.kinds.len()), Set::new(kernel.kinds.len()));
-            for at in instructions.clone().rev() {
-                let instruction = &kernel.instructions[at];
-                if instruction.guard.is_none() {
-                    instruction.writes(|register| {
-                        written.insert(register.0);
-                        read.remove(register.0);
-                    });
+            instruction.reads(|register| number_of(register).into_iter().for_each(|number| read.insert(number)));
+        }
+        Block { instructions, next, live: read.clone(), read, written }
+    };
+    (blocks.into_iter().enumerate().map(block).collect(), crossing)
+}
+
+fn crossing(kernel: &Flattened<'_>, blocks: &[Range<usize>]) -> Crossing {
+    let mut crossing = Crossing { registers: Vec::new(), numbers: vec![None; kernel.kinds.len()] };
+    // The last block that has written a register before it read it.
+    let mut written_by = vec![usize::MAX; kernel.kinds.len()];
+    for (index, block) in blocks.iter().enumerate() {
+        for instruction in &kernel.instructions[block.clone()] {
+            instruction.reads(|register| {
+                let number = &mut crossing.numbers[register.0 as usize];
+                if written_by[register.0 as usize] != index && number.is_none() {
+                    *number = Some(crossing.registers.len() as u32);
+                    crossing.registers.push(register);
                 }
-                instruction.reads(|register| read.insert(register.0));
+            });
+            if instruction.guard.is_none() {
+                instruction.writes(|register| written_by[register.0 as usize] = index);
             }
-            let live = read.clone();
-            Block { instructions, next, read, written, live }
-        })
-        .collect()
+        }
+    }
+    crossing
 }
 
 fn targets(arguments: &[Arg]) -> &[usize] {

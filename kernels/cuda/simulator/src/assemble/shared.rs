@@ -36,6 +36,10 @@ impl<'t> SharedLayout<'t> {
                             else {
                                 continue;
                             };
+                            // Most are registers.
+                            if name.starts_with('%') {
+                                continue;
+                            }
                             if let Some(variable) = names.shared.get(name) {
                                 add(variable);
                             }
