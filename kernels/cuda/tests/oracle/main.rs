@@ -7,6 +7,9 @@ mod norm;
 mod pointwise;
 mod sampler;
 
+use std::cell::RefCell;
+use std::collections::HashMap;
+
 use half::{bf16, f16};
 use x0_cuda::{Architecture, Argument, Element, Module, Plan};
 use x0_cuda_simulator::{Address, Launch, Memory, WarpOrder};
@@ -100,36 +103,79 @@ fn run_once(
     architecture: Architecture,
     order: WarpOrder,
 ) -> Vec<Vec<u8>> {
-    let mut memory = Memory::new();
-    let inputs = inputs.iter().map(|input| match input {
-        Input::Elements(values) => encode(values, element),
-        Input::F32(values) => encode(values, Element::F32),
-    });
-    let mut addresses: Vec<Address> = Vec::new();
-    for bytes in inputs {
-        let address = memory.allocate(bytes.len());
-        assert!(memory.write(address, &bytes));
-        addresses.push(address);
-    }
-    let sizes: Vec<usize> = outputs
-        .iter()
-        .map(|output| match output {
-            Output::Elements(len) => len * element.bytes(),
-            Output::F32(len) | Output::U32(len) | Output::Updated(_, len) => len * 4,
-            Output::U8(len) => *len,
-        })
-        .collect();
-    let first_output = addresses.len();
-    for (output, bytes) in outputs.iter().zip(&sizes) {
-        let address = match output {
-            Output::Elements(_) | Output::F32(_) | Output::U32(_) | Output::U8(_) => memory.allocate(*bytes),
-            Output::Updated(input, _) => addresses[*input],
+    thread_local!(static SIMULATOR: RefCell<Simulator> = RefCell::default());
+    SIMULATOR.with_borrow_mut(|simulator| simulator.run(plan, element, inputs, outputs, architecture, order))
+}
+
+/// The simulator with the modules that a test has used so far: reading one takes as long as many launches.
+#[derive(Default)]
+struct Simulator {
+    memory: Memory,
+    modules: HashMap<(Module, Architecture), x0_cuda_simulator::Module>,
+}
+
+impl Simulator {
+    fn run(
+        &mut self,
+        plan: &Plan,
+        element: Element,
+        inputs: &[Input],
+        outputs: &[Output],
+        architecture: Architecture,
+        order: WarpOrder,
+    ) -> Vec<Vec<u8>> {
+        let mut addresses: Vec<Address> = Vec::new();
+        for input in inputs {
+            let bytes = match input {
+                Input::Elements(values) => encode(values, element),
+                Input::F32(values) => encode(values, Element::F32),
+            };
+            let address = self.memory.allocate(bytes.len());
+            assert!(self.memory.write(address, &bytes));
+            addresses.push(address);
+        }
+        let sizes: Vec<usize> = outputs
+            .iter()
+            .map(|output| match output {
+                Output::Elements(len) => len * element.bytes(),
+                Output::F32(len) | Output::U32(len) | Output::Updated(_, len) => len * 4,
+                Output::U8(len) => *len,
+            })
+            .collect();
+        let first_output = addresses.len();
+        for (output, bytes) in outputs.iter().zip(&sizes) {
+            let address = match output {
+                Output::Elements(_) | Output::F32(_) | Output::U32(_) | Output::U8(_) => self.memory.allocate(*bytes),
+                Output::Updated(input, _) => addresses[*input],
+            };
+            addresses.push(address);
+        }
+        addresses.extend(plan.workspaces.iter().map(|bytes| self.memory.allocate(*bytes)));
+        plan.launches.iter().for_each(|launch| self.launch(launch, &addresses, architecture, order));
+        let read = |(address, bytes): (&Address, &usize)| {
+            let mut output = vec![0; *bytes];
+            assert!(self.memory.read(*address, &mut output));
+            output
         };
-        addresses.push(address);
+        let answer = addresses[first_output..].iter().zip(&sizes).map(read).collect();
+        // What is updated is named twice.
+        addresses.sort_unstable();
+        addresses.dedup();
+        assert!(addresses.into_iter().all(|address| self.memory.free(address)));
+        answer
     }
-    addresses.extend(plan.workspaces.iter().map(|bytes| memory.allocate(*bytes)));
-    for launch in &plan.launches {
-        let module = module(launch.module, architecture, &mut memory);
+
+    fn launch(
+        &mut self,
+        launch: &x0_cuda::Launch,
+        addresses: &[Address],
+        architecture: Architecture,
+        order: WarpOrder,
+    ) {
+        let module = self.modules.entry((launch.module, architecture)).or_insert_with(|| {
+            let ptx = launch.module.ptx(architecture);
+            x0_cuda_simulator::Module::parse(ptx, &mut self.memory).unwrap_or_else(|error| panic!("{error}"))
+        });
         let function = module.function(launch.kernel).unwrap_or_else(|| panic!("there is no {}", launch.kernel));
         let parameters = function.parameters();
         assert_eq!(parameters.len(), launch.arguments.len(), "arguments of {}", launch.kernel);
@@ -153,18 +199,8 @@ fn run_once(
             parameters: &bytes,
             order,
         };
-        function.launch(&memory, &launched).unwrap_or_else(|fault| panic!("{fault}"));
+        function.launch(&self.memory, &launched).unwrap_or_else(|fault| panic!("{fault}"));
     }
-    let read = |(address, bytes): (&Address, &usize)| {
-        let mut output = vec![0; *bytes];
-        assert!(memory.read(*address, &mut output));
-        output
-    };
-    addresses[first_output..].iter().zip(&sizes).map(read).collect()
-}
-
-fn module(module: Module, architecture: Architecture, memory: &mut Memory) -> x0_cuda_simulator::Module {
-    x0_cuda_simulator::Module::parse(module.ptx(architecture), memory).unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// Compares with the oracle: within `tolerance` of the largest magnitude of the element's terms, which the oracle gives too.
