@@ -68,11 +68,7 @@ fn request(prompt: &str, sampler: SamplerKind, steps: u32, seed: u64) -> Request
 }
 
 fn class_request(class: u32, sampler: SamplerKind, steps: u32) -> Request {
-    Request {
-        conditioning: Conditioning::Class(class),
-        guidance_scale: 1.0,
-        ..request("", sampler, steps, 5)
-    }
+    Request { conditioning: Conditioning::Class(class), guidance_scale: 1.0, ..request("", sampler, steps, 5) }
 }
 
 fn begin(model: &Model, request: &Request) -> Slot {
@@ -93,7 +89,6 @@ fn half_precision_is_as_near_as_its_rounding_allows() {
     for (precision, bound) in [(Precision::Float16, 6e-3), (Precision::Bfloat16, 5e-2)] {
         let model = TestModel::open_on("sd15", &placed(precision)).model;
         let error = relative_error(&first_prediction(&model, &request), &exact);
-        println!("{precision:?}: {error}");
         assert!(error < bound, "{precision:?}: {error}");
     }
 }

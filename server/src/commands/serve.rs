@@ -36,7 +36,6 @@ pub fn serve(args: ServeArgs) -> Result<(), CommandError> {
 
 async fn run(config: Config) -> Result<(), CommandError> {
     let device = open_device(DeviceArgs { device: config.device })?;
-    tracing::info!(device = device.name(), reason = device.reason(), "computing");
     let library = super::models::open(&device, config.models.as_deref())?;
     for name in &config.default_models {
         if library.info(name).is_none() {
@@ -58,6 +57,7 @@ async fn run(config: Config) -> Result<(), CommandError> {
     let stop = stop_signal(longest)?;
     let models: Vec<_> = library.infos().map(|info| info.name.as_str()).collect();
     let address = server.address();
+    tracing::info!(device = device.name(), reason = device.reason(), "computing");
     tracing::info!(%address, models = models.join(","), version = env!("CARGO_PKG_VERSION"), "listening");
     print(format_args!("listening on http://{address}"))?;
     match server.run_until(stop).await {
