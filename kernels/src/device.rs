@@ -2,7 +2,9 @@
 //!
 //! The functions are here with and without the feature `cuda`; a program that was built without it has no devices.
 
-use candle_core::Device;
+use std::time::Instant;
+
+use candle_core::{DType, Device, Result, Tensor};
 
 /// A CUDA device that kernels can run on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,7 +47,7 @@ pub enum DeviceFault {
 ///
 /// # Errors
 /// If there is no driver, or the program was built without CUDA.
-pub fn cuda_devices() -> Result<Vec<CudaDeviceInfo>, OpenError> {
+pub fn cuda_devices() -> std::result::Result<Vec<CudaDeviceInfo>, OpenError> {
     #[cfg(feature = "cuda")]
     return crate::cuda::device::all();
     #[cfg(not(feature = "cuda"))]
@@ -56,7 +58,7 @@ pub fn cuda_devices() -> Result<Vec<CudaDeviceInfo>, OpenError> {
 ///
 /// # Errors
 /// If it is not there, is too old, or cannot be opened.
-pub fn open_cuda(ordinal: usize) -> Result<(Device, CudaDeviceInfo), OpenError> {
+pub fn open_cuda(ordinal: usize) -> std::result::Result<(Device, CudaDeviceInfo), OpenError> {
     #[cfg(feature = "cuda")]
     return crate::cuda::device::open(ordinal);
     #[cfg(not(feature = "cuda"))]
@@ -64,6 +66,31 @@ pub fn open_cuda(ordinal: usize) -> Result<(Device, CudaDeviceInfo), OpenError> 
         let _ = ordinal;
         Err(OpenError::NotBuilt)
     }
+}
+
+/// Floating-point operations per second of a large product of matrices by cuBLAS on a CUDA device, in numbers of `dtype`: what networks are
+/// measured against. None on the processor, which [`crate::peak_flops`] is for.
+///
+/// # Errors
+/// If the device fails, or has no memory for three matrices of 8192 rows and columns.
+pub fn matrix_peak(device: &Device, dtype: DType) -> Result<Option<f64>> {
+    const SIDE: usize = 8192;
+    const PRODUCTS: u32 = 20;
+    if !device.is_cuda() {
+        return Ok(None);
+    }
+    let matrix = Tensor::ones((SIDE, SIDE), dtype, device)?;
+    let products = |count: u32| {
+        let start = Instant::now();
+        for _ in 0..count {
+            matrix.matmul(&matrix)?;
+        }
+        device.synchronize()?;
+        Ok::<_, candle_core::Error>(start.elapsed().as_secs_f64())
+    };
+    // cuBLAS chooses its way at the first one.
+    products(1)?;
+    Ok(Some(2.0 * (SIDE as f64).powi(3) * f64::from(PRODUCTS) / products(PRODUCTS)?))
 }
 
 /// Whether an operation failed because of its device.

@@ -37,7 +37,7 @@ pub use calibrate::{memory_bandwidth, peak_flops};
 pub use conv2d::{Conv2d, Conv2dOptions};
 #[cfg(feature = "cuda")]
 pub use cuda::graph::Graph;
-pub use device::{CudaDeviceInfo, DeviceFault, OpenError, cuda_devices, device_fault, open_cuda};
+pub use device::{CudaDeviceInfo, DeviceFault, OpenError, cuda_devices, device_fault, matrix_peak, open_cuda};
 pub use linear::Linear;
 pub use norm::{group_norm, layer_norm};
 pub use pool::{install, threads};

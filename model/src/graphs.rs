@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 
 use candle_core::{Result, Tensor};
-use x0_kernels::Graph;
+use x0_kernels::{DeviceFault, Graph, device_fault};
 
 /// Recorded calls of one network that are kept; each holds memory of its own. A server meets few sizes of pictures at a time.
 const KEPT: usize = 24;
@@ -43,7 +43,7 @@ impl<T: Default> Graphs<T> {
     pub(crate) fn with<R>(
         &self,
         shapes: Vec<Vec<usize>>,
-        inputs: impl FnOnce() -> Result<Vec<Tensor>>,
+        inputs: impl Fn() -> Result<Vec<Tensor>>,
         compute: impl Fn(&[Tensor]) -> Result<Tensor>,
         with: impl FnOnce(&mut Graph, &mut T) -> Result<R>,
     ) -> Result<R> {
@@ -55,7 +55,15 @@ impl<T: Default> Graphs<T> {
                 if entries.len() == KEPT {
                     entries.pop_front();
                 }
-                Entry { graph: Graph::record(inputs()?, compute)?, shapes, memory: T::default() }
+                let graph = match Graph::record(inputs()?, &compute) {
+                    // Others may hold what is lacking, and are recorded again when they are needed.
+                    Err(error) if device_fault(&error) == Some(DeviceFault::OutOfMemory) && !entries.is_empty() => {
+                        entries.clear();
+                        Graph::record(inputs()?, &compute)?
+                    }
+                    recorded => recorded?,
+                };
+                Entry { graph, shapes, memory: T::default() }
             }
         };
         let result = with(&mut entry.graph, &mut entry.memory);

@@ -3,6 +3,8 @@
 use candle_core::{DType, Device, Result, Shape, Tensor};
 use x0_kernels::{CudaDeviceInfo, OpenError, hand_over};
 
+use crate::error::StepError;
+
 /// The type of a network's weights and activations on a CUDA device. Sums are taken in float32 in any case, and so are a sampler's steps.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Precision {
@@ -60,6 +62,14 @@ impl Placement {
     #[must_use]
     pub fn cuda_device(&self) -> Option<&CudaDeviceInfo> {
         self.cuda.as_ref()
+    }
+
+    /// Floating-point operations per second that products of large matrices reach on a CUDA device; none on the processor.
+    ///
+    /// # Errors
+    /// If the device fails.
+    pub fn matrix_peak(&self) -> std::result::Result<Option<f64>, StepError> {
+        Ok(x0_kernels::matrix_peak(&self.device, self.dtype)?)
     }
 
     /// A network's input or weight: float32 numbers as a tensor of the device and the type that networks compute with.

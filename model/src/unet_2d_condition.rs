@@ -19,7 +19,7 @@ use crate::nn::{GroupNorm, conv2d, linear};
 use crate::placement::Placement;
 use crate::weights::Weights;
 use blocks::{Builder, DownBlock, MidBlock, UpBlock};
-use condition::{Identity, Rows};
+use condition::Rows;
 use embedding::{Constant, Embedding};
 #[cfg(feature = "cuda")]
 use recorded::Recorded;
@@ -116,7 +116,14 @@ impl UNet2DConditionModel {
             block.keys_values(projected, &mut keys_values)?;
         }
         let Constant { added, beside, guidance } = self.embedding.constant(inputs)?;
-        Ok(Condition { identity: Identity::new(), keys_values, added, beside, guidance })
+        Ok(Condition {
+            #[cfg(feature = "cuda")]
+            identity: condition::Identity::new(),
+            keys_values,
+            added,
+            beside,
+            guidance,
+        })
     }
 
     /// The prediction for `sample`, `(rows, height, width, in_channels)`, with one timestep and one condition for each row:

@@ -1,7 +1,5 @@
 //! What rows are conditioned on, prepared once for all steps.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
 use candle_core::{Result, Tensor};
 
 /// One row's condition: what the network makes of a text, whatever the step. Made by
@@ -9,6 +7,7 @@ use candle_core::{Result, Tensor};
 #[derive(Clone, Debug)]
 pub struct Condition {
     /// Of its tensors: clones share them.
+    #[cfg(feature = "cuda")]
     pub(super) identity: Identity,
     /// One for each cross-attention, in the order of their places; each `(1, tokens, inner)`.
     pub(super) keys_values: Vec<KeysValues>,
@@ -73,11 +72,14 @@ pub(super) struct KeysValues {
 }
 
 /// Tells a condition from all others of the process.
+#[cfg(feature = "cuda")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Identity(u64);
 
+#[cfg(feature = "cuda")]
 impl Identity {
     pub(super) fn new() -> Self {
+        use std::sync::atomic::{AtomicU64, Ordering};
         static NEXT: AtomicU64 = AtomicU64::new(0);
         Self(NEXT.fetch_add(1, Ordering::Relaxed))
     }

@@ -85,7 +85,7 @@ impl Stages {
             };
             return self.with_call(&library, &model, stage, given.as_ref(), |call| self.turns(call));
         }
-        let machine = Machine::measure();
+        let machine = Machine::measure(library.placement())?;
         let mut answers = Tensors::default();
         let mut all = Vec::new();
         for stage in stages {
@@ -188,7 +188,7 @@ fn measure(call: &Call<'_>, repeat: NonZeroU32, machine: &Machine) -> Result<Mea
     // There is at least one.
     let median = median(&seconds).unwrap_or(f64::NAN);
     let gflops = gflop / median;
-    let share_of_peak = gflops / machine.peak_gflops;
+    let share_of_peak = gflops / machine.peak_gflops();
     Ok(Measured { rows, gflop, seconds, rows_per_second: rows as f64 / median, gflops, share_of_peak })
 }
 
@@ -197,7 +197,7 @@ fn write_answers(file: &Path, answers: &Tensors) -> Result<(), CommandError> {
 }
 
 fn document(model: &str, machine: &Machine, all: &[(Stage, Measured)]) -> Value {
-    let mut document = json!({"model": model, "machine": machine, "peak_gflops": machine.peak_gflops});
+    let mut document = json!({"model": model, "machine": machine, "peak_gflops": machine.peak_gflops()});
     for (stage, measured) in all {
         document[stage.name()] = json!(measured);
     }
