@@ -6,6 +6,8 @@ use std::sync::{Mutex, PoisonError};
 use candle_core::{Result, Tensor};
 use x0_kernels::{DeviceFault, Graph, device_fault};
 
+use crate::placement::Placement;
+
 /// Recorded calls of one network that are kept; each holds memory of its own. A server meets few sizes of pictures at a time.
 const KEPT: usize = 24;
 
@@ -42,6 +44,7 @@ impl<T: Default> Graphs<T> {
     /// tensors, `compute` is what is recorded.
     pub(crate) fn with<R>(
         &self,
+        placement: &Placement,
         shapes: Vec<Vec<usize>>,
         inputs: impl Fn() -> Result<Vec<Tensor>>,
         compute: impl Fn(&[Tensor]) -> Result<Tensor>,
@@ -55,6 +58,7 @@ impl<T: Default> Graphs<T> {
                 if entries.len() == KEPT {
                     entries.pop_front();
                 }
+                let _alone = placement.record();
                 let graph = match Graph::record(inputs()?, &compute) {
                     // Others may hold what is lacking, and are recorded again when they are needed.
                     Err(error) if device_fault(&error) == Some(DeviceFault::OutOfMemory) && !entries.is_empty() => {

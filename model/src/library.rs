@@ -157,7 +157,10 @@ impl Library {
             return Ok(model);
         }
         let start = Instant::now();
-        let model = Arc::new(Model::load(&entry.blueprint, &self.placement)?);
+        let model = {
+            let _aside = self.placement.aside();
+            Arc::new(Model::load(&entry.blueprint, &self.placement)?)
+        };
         *loading = Some(start.elapsed());
         entry.put(Some(Arc::clone(&model)));
         Ok(model)
@@ -169,6 +172,7 @@ impl Library {
         if let Some(entry) = self.entry(name) {
             // Weights that are being read at the moment are forgotten, too.
             let _loading = entry.loading.lock().unwrap_or_else(PoisonError::into_inner);
+            let _aside = self.placement.aside();
             entry.put(None);
         }
     }

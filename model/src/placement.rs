@@ -1,5 +1,7 @@
 //! Where networks compute, and with which numbers.
 
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+
 use candle_core::{DType, Device, Result, Shape, Tensor};
 use x0_kernels::{CudaDeviceInfo, OpenError, hand_over};
 
@@ -24,13 +26,15 @@ pub struct Placement {
     dtype: DType,
     /// None for the processor.
     cuda: Option<CudaDeviceInfo>,
+    /// Held for writing while a graph is recorded: whatever another thread gave to the stream meanwhile would become part of it.
+    recording: Arc<RwLock<()>>,
 }
 
 impl Placement {
     /// The machine's processor. Weights keep the type of their file there, activations are float32.
     #[must_use]
     pub fn cpu() -> Self {
-        Self { device: Device::Cpu, dtype: DType::F32, cuda: None }
+        Self { device: Device::Cpu, dtype: DType::F32, cuda: None, recording: Arc::default() }
     }
 
     /// A CUDA device; `ordinal` counts from 0 as `CUDA_VISIBLE_DEVICES` leaves them.
@@ -44,7 +48,7 @@ impl Placement {
             Precision::Float16 => DType::F16,
             Precision::Bfloat16 => DType::BF16,
         };
-        Ok(Self { device, dtype, cuda: Some(info) })
+        Ok(Self { device, dtype, cuda: Some(info), recording: Arc::default() })
     }
 
     /// The same device for work that need not wait for what this placement does: on a CUDA device another stream, on the processor itself.
@@ -56,6 +60,17 @@ impl Placement {
             None => Ok(self.clone()),
             Some(info) => Ok(Self { device: x0_kernels::open_cuda(info.ordinal)?.0, ..self.clone() }),
         }
+    }
+
+    /// For a thread other than the one that steps: to be held while it reads weights to the device or gives some back.
+    pub(crate) fn aside(&self) -> RwLockReadGuard<'_, ()> {
+        self.recording.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// To be held while a graph is recorded.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn record(&self) -> std::sync::RwLockWriteGuard<'_, ()> {
+        self.recording.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The CUDA device, unless it is the processor.

@@ -145,7 +145,7 @@ impl UNet2DModel {
         let shapes = [sample, time].map(enlarged).to_vec();
         let inputs = || [sample, time].iter().map(|x| Tensor::zeros(enlarged(x), x.dtype(), x.device())).collect();
         let compute = |inputs: &[Tensor]| self.body(&inputs[0], &inputs[1]);
-        self.recorded.with(shapes, inputs, compute, |graph, ()| {
+        self.recorded.with(&self.placement, shapes, inputs, compute, |graph, ()| {
             graph.set(0, 0, sample)?;
             graph.set(1, 0, time)?;
             graph.run()?.narrow(0, 0, rows)

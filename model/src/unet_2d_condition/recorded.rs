@@ -39,7 +39,7 @@ impl Recorded {
             let pairs = pairs.map(|[keys, values]| KeysValues { keys: keys.clone(), values: values.clone() });
             network.body(&inputs[0], &inputs[1], &Rows::Gathered(&pairs.collect::<Vec<_>>()))
         };
-        self.0.with(tensors().map(enlarged).collect(), inputs, compute, |graph, held| {
+        self.0.with(&network.placement, tensors().map(enlarged).collect(), inputs, compute, |graph, held| {
             held.resize(size, None);
             for (row, condition) in conditions.iter().enumerate() {
                 if held[row] != Some(condition.identity) {
