@@ -68,39 +68,11 @@ __device__ void concatenate(
     output[i] = column < first ? a[size_t(row) * first + column] : b[size_t(row) * second + (column - first)];
 }
 
-// Sinusoids of `timesteps`, (rows); `output` is (rows, channels), and `frequencies` are `channels / 2`. See diffusers'
-// `get_timestep_embedding`.
-template <typename T>
-__device__ void embed_timesteps(
-    const float* __restrict__ timesteps,
-    const float* __restrict__ frequencies,
-    T* __restrict__ output,
-    unsigned channels,
-    unsigned total,
-    unsigned flip_sin_to_cos
-) {
-    const unsigned i = thread_number();
-    if (i >= total) return;
-    const unsigned row = i / channels, channel = i % channels, half = channels / 2;
-    // An odd number of channels ends with a zero.
-    float value = 0.0f;
-    if (channel < 2 * half) {
-        const bool second = channel >= half;
-        const float angle = timesteps[row] * frequencies[second ? channel - half : channel];
-        value = second == (flip_sin_to_cos != 0) ? sinf(angle) : cosf(angle);
-    }
-    output[i] = from_float<T>(value);
-}
-
 #define KERNEL extern "C" __global__ void __launch_bounds__(256)
 
 #define KERNELS_OF_ELEMENT(T, NAME) \
     KERNEL activate_##NAME(const T* x, T* output, unsigned vectors, unsigned rest, unsigned activation) { \
         activate_all(x, output, vectors, rest, activation); \
-    } \
-    KERNEL embed_timesteps_##NAME(const float* timesteps, const float* frequencies, T* output, unsigned channels, unsigned total, \
-                                  unsigned flip_sin_to_cos) { \
-        embed_timesteps(timesteps, frequencies, output, channels, total, flip_sin_to_cos); \
     }
 
 KERNELS_OF_ELEMENT(float, f32)

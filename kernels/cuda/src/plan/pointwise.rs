@@ -83,27 +83,9 @@ pub fn concatenate(element: Element, rows: usize, first: usize, second: usize) -
     Plan::of_threads(Module::Pointwise, kernel, total, arguments)
 }
 
-/// Sinusoids of timesteps, diffusers' `get_timestep_embedding`: sines and cosines of the angles `timestep * frequency`, which are
-/// rounded to float32. All sines come first, or all cosines for `flip_sin_to_cos`; a zero ends an odd number of channels.
-///
-/// Tensors: timesteps, float32, `(rows)`; frequencies, float32, `(channels / 2)`; output, `(rows, channels)`.
-pub fn embed_timesteps(element: Element, rows: usize, channels: usize, flip_sin_to_cos: bool) -> Plan {
-    let kernel = element.choose("embed_timesteps_f32", "embed_timesteps_f16", "embed_timesteps_bf16");
-    let total = rows * channels;
-    let arguments = [
-        Argument::Tensor(0),
-        Argument::Tensor(1),
-        Argument::Tensor(2),
-        Argument::U32(size(channels)),
-        Argument::U32(size(total)),
-        Argument::U32(flip_sin_to_cos.into()),
-    ];
-    Plan::of_threads(Module::Pointwise, kernel, total, arguments)
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{activate, add_per_channel, concatenate, embed_timesteps, geglu};
+    use super::{activate, add_per_channel, concatenate, geglu};
     use crate::{Activation, Element, Plan};
 
     #[test]
@@ -114,7 +96,6 @@ mod tests {
             assert_eq!(geglu(element, 8, 0), Plan::empty());
             assert_eq!(add_per_channel(element, 2, 0, 8), Plan::empty());
             assert_eq!(concatenate(element, 0, 8, 8), Plan::empty());
-            assert_eq!(embed_timesteps(element, 0, 8, true), Plan::empty());
         }
     }
 

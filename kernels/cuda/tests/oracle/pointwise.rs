@@ -1,6 +1,6 @@
 use proptest::prelude::*;
-use x0_cuda::plan::{activate, add_per_channel, concatenate, embed_timesteps, geglu};
-use x0_cuda::{Activation, Architecture, Element, Module};
+use x0_cuda::plan::{activate, add_per_channel, concatenate, geglu};
+use x0_cuda::{Activation, Element};
 
 use crate::{Input, Output, assert_close, epsilon, numbers, round, run};
 
@@ -137,39 +137,6 @@ proptest! {
         let plan = concatenate(element, rows, first, second);
         let y = elements(&plan, element, &[Input::Elements(a.clone()), Input::Elements(b.clone())], expected.len());
         assert_eq!(y, expected);
-    }
-}
-
-#[test]
-fn timesteps_are_embedded_to_the_last_but_one_digit() {
-    let timesteps = [0.0, 0.25, 1.0, 573.625, 999.0, 1000.0, 4096.0];
-    for (element, channels) in
-        Element::ALL.into_iter().flat_map(|element| [2, 9, 32].map(|channels| (element, channels)))
-    {
-        let half = channels / 2;
-        let frequencies: Vec<f32> = (0..half).map(|i| (-9.210_34 * i as f32 / half as f32).exp()).collect();
-        for flip in [false, true] {
-            let row = |t: f32| {
-                let angles = || frequencies.iter().map(move |f| f64::from(t * f));
-                let (sines, cosines): (Vec<f64>, Vec<f64>) =
-                    (angles().map(f64::sin).collect(), angles().map(f64::cos).collect());
-                let both = if flip { [cosines, sines] } else { [sines, cosines] };
-                both.concat()
-                    .into_iter()
-                    .chain((channels % 2 == 1).then_some(0.0))
-                    .map(|y| (y, 1.0))
-                    .collect::<Vec<_>>()
-            };
-            let expected: Vec<_> = timesteps.into_iter().flat_map(row).collect();
-            let inputs = [Input::F32(timesteps.to_vec()), Input::F32(frequencies.clone())];
-            let plan = embed_timesteps(element, timesteps.len(), channels, flip);
-            let y = elements(&plan, element, &inputs, expected.len());
-            assert_close(&y, &expected, epsilon(element) / 2.0 + 2e-7);
-        }
-    }
-    // The simulator's version of this instruction is exact, that of a GPU is off by far more for large angles.
-    for architecture in Architecture::ALL {
-        assert!(!Module::Pointwise.ptx(architecture).contains("sin.approx"));
     }
 }
 
