@@ -81,10 +81,10 @@ fn decode(bytes: &[u8], element: Element) -> Vec<f32> {
 /// Carries a plan out on the simulator, with the warps of a block in both orders and the PTX of both architectures: they agree in
 /// every bit. Gives each output's numbers.
 fn run(plan: &Plan, element: Element, inputs: &[Input], outputs: &[Output]) -> Vec<Vec<f32>> {
-    let first = run_once(plan, element, inputs, outputs, Architecture::Sm80, WarpOrder::Forward);
-    for (architecture, order) in [(Architecture::Sm80, WarpOrder::Backward), (Architecture::Sm90, WarpOrder::Forward)] {
-        let again = run_once(plan, element, inputs, outputs, architecture, order);
-        assert!(again == first, "{architecture:?} with {order:?} gives other bits");
+    let first = run_once(plan, element, inputs, outputs, (Architecture::Sm80, WarpOrder::Forward));
+    for way in [(Architecture::Sm80, WarpOrder::Backward), (Architecture::Sm90, WarpOrder::Forward)] {
+        let again = run_once(plan, element, inputs, outputs, way);
+        assert!(again == first, "{way:?} gives other bits");
     }
     let decoded = first.iter().zip(outputs).map(|(bytes, output)| match output {
         Output::Elements(_) => decode(bytes, element),
@@ -95,17 +95,13 @@ fn run(plan: &Plan, element: Element, inputs: &[Input], outputs: &[Output]) -> V
     decoded.collect()
 }
 
-fn run_once(
-    plan: &Plan,
-    element: Element,
-    inputs: &[Input],
-    outputs: &[Output],
-    architecture: Architecture,
-    order: WarpOrder,
-) -> Vec<Vec<u8>> {
+fn run_once(plan: &Plan, element: Element, inputs: &[Input], outputs: &[Output], way: Way) -> Vec<Vec<u8>> {
     thread_local!(static SIMULATOR: RefCell<Simulator> = RefCell::default());
-    SIMULATOR.with_borrow_mut(|simulator| simulator.run(plan, element, inputs, outputs, architecture, order))
+    SIMULATOR.with_borrow_mut(|simulator| simulator.run(plan, element, inputs, outputs, way))
 }
+
+/// Whose PTX is run, and in which order the warps of a block.
+type Way = (Architecture, WarpOrder);
 
 /// The simulator with the modules that a test has used so far: reading one takes as long as many launches.
 #[derive(Default)]
@@ -115,15 +111,7 @@ struct Simulator {
 }
 
 impl Simulator {
-    fn run(
-        &mut self,
-        plan: &Plan,
-        element: Element,
-        inputs: &[Input],
-        outputs: &[Output],
-        architecture: Architecture,
-        order: WarpOrder,
-    ) -> Vec<Vec<u8>> {
+    fn run(&mut self, plan: &Plan, element: Element, inputs: &[Input], outputs: &[Output], way: Way) -> Vec<Vec<u8>> {
         let mut addresses: Vec<Address> = Vec::new();
         for input in inputs {
             let bytes = match input {
@@ -151,7 +139,7 @@ impl Simulator {
             addresses.push(address);
         }
         addresses.extend(plan.workspaces.iter().map(|bytes| self.memory.allocate(*bytes)));
-        plan.launches.iter().for_each(|launch| self.launch(launch, &addresses, architecture, order));
+        plan.launches.iter().for_each(|launch| self.launch(launch, &addresses, way));
         let read = |(address, bytes): (&Address, &usize)| {
             let mut output = vec![0; *bytes];
             assert!(self.memory.read(*address, &mut output));
@@ -165,13 +153,7 @@ impl Simulator {
         answer
     }
 
-    fn launch(
-        &mut self,
-        launch: &x0_cuda::Launch,
-        addresses: &[Address],
-        architecture: Architecture,
-        order: WarpOrder,
-    ) {
+    fn launch(&mut self, launch: &x0_cuda::Launch, addresses: &[Address], (architecture, order): Way) {
         let module = self.modules.entry((launch.module, architecture)).or_insert_with(|| {
             let ptx = launch.module.ptx(architecture);
             x0_cuda_simulator::Module::parse(ptx, &mut self.memory).unwrap_or_else(|error| panic!("{error}"))
