@@ -40,16 +40,28 @@ pub(crate) fn bucket(rows: usize) -> usize {
 }
 
 impl<T: Default> Graphs<T> {
-    /// Calls `with` with the recorded call whose inputs have these shapes, and records it first if there is none: `inputs` makes the
-    /// tensors, `compute` is what is recorded.
+    /// Calls `with` with the recorded call whose inputs are like `tensors`, but of [`bucket`] of `rows`, and records it first if there is
+    /// none: `compute` is what is recorded.
     pub(crate) fn with<R>(
         &self,
         placement: &Placement,
-        shapes: Vec<Vec<usize>>,
-        inputs: impl Fn() -> Result<Vec<Tensor>>,
+        rows: usize,
+        tensors: &[&Tensor],
         compute: impl Fn(&[Tensor]) -> Result<Tensor>,
         with: impl FnOnce(&mut Graph, &mut T) -> Result<R>,
     ) -> Result<R> {
+        let enlarged = |tensor: &&Tensor| {
+            let mut dims = tensor.dims().to_vec();
+            dims[0] = bucket(rows);
+            dims
+        };
+        let shapes: Vec<_> = tensors.iter().map(enlarged).collect();
+        let inputs = || {
+            let zeros = |(tensor, dims): (&&Tensor, &Vec<usize>)| {
+                Tensor::zeros(dims.as_slice(), tensor.dtype(), tensor.device())
+            };
+            tensors.iter().zip(&shapes).map(zeros).collect::<Result<Vec<_>>>()
+        };
         let mut entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let found = entries.iter().position(|entry| entry.shapes == shapes).and_then(|at| entries.remove(at));
         let mut entry = match found {

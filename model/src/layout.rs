@@ -5,7 +5,7 @@ use candle_core::{D, DType, Device, Result, Tensor};
 /// A map `(1, height, width, channels)` on the processor of `values`, channel after channel.
 pub(crate) fn channel_last(values: &[f32], (channels, height, width): (usize, usize, usize)) -> Result<Tensor> {
     let mut pixels = Vec::with_capacity(values.len());
-    push_channel_last(values, channels, 1.0, &mut pixels);
+    push_channel_last(values, channels, &mut pixels);
     Tensor::from_vec(pixels, (1, height, width, channels), &Device::Cpu)
 }
 
@@ -22,18 +22,18 @@ pub(crate) fn numbers(tensor: &Tensor) -> Result<Vec<f32>> {
     tensor.flatten_all()?.to_dtype(DType::F32)?.to_vec1()
 }
 
-/// Appends `values`, channel after channel, to `pixels` pixel after pixel, each times `scale`.
-pub(crate) fn push_channel_last(values: &[f32], channels: usize, scale: f32, pixels: &mut Vec<f32>) {
+/// Appends `values`, channel after channel, to `pixels` pixel after pixel.
+fn push_channel_last(values: &[f32], channels: usize, pixels: &mut Vec<f32>) {
     let area = values.len() / channels;
     if channels == 1 {
-        pixels.extend(values.iter().map(|value| value * scale));
+        pixels.extend_from_slice(values);
     } else {
-        pixels.extend((0..area).flat_map(|at| (0..channels).map(move |channel| values[channel * area + at] * scale)));
+        pixels.extend((0..area).flat_map(|at| (0..channels).map(move |channel| values[channel * area + at])));
     }
 }
 
 /// Appends `pixels`, pixel after pixel, to `values` channel after channel.
-pub(crate) fn push_channel_first(pixels: &[f32], channels: usize, values: &mut Vec<f32>) {
+fn push_channel_first(pixels: &[f32], channels: usize, values: &mut Vec<f32>) {
     if channels == 1 {
         values.extend_from_slice(pixels);
     } else {
@@ -50,10 +50,10 @@ mod tests {
         for channels in 1..5 {
             let values: Vec<f32> = (0..channels * 6).map(|i| i as f32).collect();
             let (mut pixels, mut back) = (Vec::new(), Vec::new());
-            push_channel_last(&values, channels, 2.0, &mut pixels);
-            assert_eq!(pixels[channels - 1], 2.0 * values[(channels - 1) * 6]);
+            push_channel_last(&values, channels, &mut pixels);
+            assert_eq!(pixels[channels - 1], values[(channels - 1) * 6]);
             push_channel_first(&pixels, channels, &mut back);
-            assert!(back.iter().zip(&values).all(|(b, v)| *b == 2.0 * v));
+            assert_eq!(back, values);
         }
     }
 }

@@ -10,7 +10,7 @@ use x0_kernels::{Activation, Conv2d, Conv2dOptions, activate, concatenate};
 
 use crate::error::LoadError;
 #[cfg(feature = "cuda")]
-use crate::graphs::{Graphs, bucket};
+use crate::graphs::Graphs;
 use crate::nn::{GroupNorm, conv2d};
 use crate::placement::Placement;
 use crate::weights::Weights;
@@ -137,15 +137,8 @@ impl UNet2DModel {
             return self.body(sample, time);
         }
         let rows = sample.dim(0)?;
-        let enlarged = |tensor: &Tensor| {
-            let mut dims = tensor.dims().to_vec();
-            dims[0] = bucket(rows);
-            dims
-        };
-        let shapes = [sample, time].map(enlarged).to_vec();
-        let inputs = || [sample, time].iter().map(|x| Tensor::zeros(enlarged(x), x.dtype(), x.device())).collect();
         let compute = |inputs: &[Tensor]| self.body(&inputs[0], &inputs[1]);
-        self.recorded.with(&self.placement, shapes, inputs, compute, |graph, ()| {
+        self.recorded.with(&self.placement, rows, &[sample, time], compute, |graph, ()| {
             graph.set(0, 0, sample)?;
             graph.set(1, 0, time)?;
             graph.run()?.narrow(0, 0, rows)

@@ -23,24 +23,17 @@ impl Recorded {
         time: &Tensor,
         conditions: &[&Condition],
     ) -> Result<Tensor> {
-        let (rows, size) = (conditions.len(), bucket(conditions.len()));
+        let rows = conditions.len();
         let Some(first) = conditions.first() else { candle_core::bail!("a call without rows") };
-        let tensors =
-            || [sample, time].into_iter().chain(first.keys_values.iter().flat_map(|kv| [&kv.keys, &kv.values]));
-        let enlarged = |tensor: &Tensor| {
-            let mut dims = tensor.dims().to_vec();
-            dims[0] = size;
-            dims
-        };
-        let inputs =
-            || tensors().map(|tensor| Tensor::zeros(enlarged(tensor), tensor.dtype(), tensor.device())).collect();
+        let keys_values = first.keys_values.iter().flat_map(|kv| [&kv.keys, &kv.values]);
+        let tensors: Vec<&Tensor> = [sample, time].into_iter().chain(keys_values).collect();
         let compute = |inputs: &[Tensor]| {
             let pairs = inputs[BEFORE..].as_chunks().0.iter();
             let pairs = pairs.map(|[keys, values]| KeysValues { keys: keys.clone(), values: values.clone() });
             network.body(&inputs[0], &inputs[1], &Rows::Gathered(&pairs.collect::<Vec<_>>()))
         };
-        self.0.with(&network.placement, tensors().map(enlarged).collect(), inputs, compute, |graph, held| {
-            held.resize(size, None);
+        self.0.with(&network.placement, rows, &tensors, compute, |graph, held| {
+            held.resize(bucket(rows), None);
             for (row, condition) in conditions.iter().enumerate() {
                 if held[row] != Some(condition.identity) {
                     // Not held until all of it is there.
