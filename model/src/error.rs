@@ -19,6 +19,16 @@ pub enum LoadError {
     Backend(#[from] candle_core::Error),
 }
 
+impl LoadError {
+    /// What went wrong with the device, where it was not with the model: [`StepError::OutOfMemory`] or [`StepError::DeviceLost`].
+    pub fn device_fault(&self) -> Option<StepError> {
+        match self {
+            Self::Backend(error) => device_fault(error).map(|_| StepError::of(error)),
+            Self::Io { .. } | Self::Config { .. } | Self::Tensor { .. } | Self::Format { .. } | Self::Device(_) => None,
+        }
+    }
+}
+
 /// Why an image could not be stepped or decoded.
 #[derive(Debug, thiserror::Error)]
 pub enum StepError {
@@ -45,15 +55,13 @@ pub enum StepError {
 }
 
 impl StepError {
-    /// The same error once for each of `count` slots: a network call that failed as a whole.
-    pub(crate) fn for_each<T>(error: &candle_core::Error, count: usize) -> Vec<Result<T, Self>> {
-        let message = || error.to_string();
-        let of_slot = || match device_fault(error) {
+    /// The same as [`Self::from`], for an error that several slots have.
+    pub(crate) fn of(error: &candle_core::Error) -> Self {
+        match device_fault(error) {
             Some(DeviceFault::OutOfMemory) => Self::OutOfMemory,
-            Some(DeviceFault::Lost) => Self::DeviceLost(message()),
-            None => Self::Backend(candle_core::Error::msg(message())),
-        };
-        (0..count).map(|_| Err(of_slot())).collect()
+            Some(DeviceFault::Lost) => Self::DeviceLost(error.to_string()),
+            None => Self::Backend(candle_core::Error::msg(error.to_string())),
+        }
     }
 
     /// The same error where the slot had been stepped already, and so must not be stepped again.

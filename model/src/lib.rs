@@ -11,6 +11,7 @@ mod error;
 mod graphs;
 mod guidance;
 mod info;
+mod joint_step;
 mod layout;
 mod library;
 mod model;

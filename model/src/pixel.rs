@@ -10,11 +10,11 @@ use candle_core::Tensor;
 use x0_kernels::Pace;
 
 use crate::error::{LoadError, StepError};
+use crate::joint_step::joint_step;
 use crate::model::StepReport;
 use crate::picture::Picture;
 use crate::placement::Placement;
 use crate::request::Request;
-use crate::sampler::SamplerError;
 use crate::unet_2d::UNet2DModel;
 use batch::Batch;
 
@@ -54,27 +54,8 @@ impl PixelPipeline {
 
     /// Does the next step of every slot in one network call.
     pub(crate) fn step(&self, slots: &mut [&mut PixelSlot]) -> Vec<Result<StepReport, StepError>> {
-        if slots.iter().all(|slot| slot.rows() == 0) {
-            return slots.iter().map(|_| Err(SamplerError::Finished.into())).collect();
-        }
-        x0_kernels::install(|| match self.call(slots) {
-            Ok(output) => {
-                let mut first = 0;
-                let advance = |slot: &mut &mut PixelSlot| {
-                    let rows = slot.rows();
-                    let output = output.narrow(0, first, rows)?;
-                    first += rows;
-                    slot.advance(&output, self.blueprint.shape)
-                };
-                let reports = slots.iter_mut().map(advance).collect();
-                match self.pace.step(&output) {
-                    Ok(()) => reports,
-                    Err(error) => StepError::for_each(&error, slots.len()),
-                }
-            }
-            // The network failed as a whole, and so does every slot.
-            Err(error) => StepError::for_each(&error, slots.len()),
-        })
+        let advance = |slot: &mut PixelSlot, output: &Tensor| slot.advance(output, self.blueprint.shape);
+        joint_step(&self.pace, slots, PixelSlot::rows, |slots| self.call(slots), advance)
     }
 
     /// What the network says about all rows.

@@ -26,12 +26,12 @@ use x0_kernels::Pace;
 
 use crate::error::{LoadError, StepError};
 use crate::guidance::Guidance;
+use crate::joint_step::joint_step;
 use crate::model::{PreviewDecoder, StepReport};
 use crate::noise::Seeds;
 use crate::picture::Picture;
 use crate::placement::Placement;
 use crate::request::Request;
-use crate::sampler::SamplerError;
 use batch::Batch;
 use components::Networks;
 use conditions::ConditionCache;
@@ -90,29 +90,12 @@ impl StableDiffusionPipeline {
 
     /// Makes the next network call of every slot, all in one.
     pub(crate) fn step(&self, slots: &mut [&mut StableDiffusionSlot]) -> Vec<Result<StepReport, StepError>> {
-        if slots.iter().all(|slot| slot.rows() == 0) {
-            return slots.iter().map(|_| Err(SamplerError::Finished.into())).collect();
-        }
-        x0_kernels::install(|| match self.call(slots) {
-            Ok(output) => {
-                let mut first = 0;
-                let advance = |slot: &mut &mut StableDiffusionSlot| {
-                    let rows = slot.rows();
-                    let output = output.narrow(0, first, rows)?;
-                    first += rows;
-                    let report = slot.advance(&output)?;
-                    slot.pass_on(&self.networks).map_err(StepError::after_step)?;
-                    Ok(report)
-                };
-                let reports = slots.iter_mut().map(advance).collect();
-                match self.pace.step(&output) {
-                    Ok(()) => reports,
-                    Err(error) => StepError::for_each(&error, slots.len()),
-                }
-            }
-            // The network failed as a whole, and so does every slot.
-            Err(error) => StepError::for_each(&error, slots.len()),
-        })
+        let advance = |slot: &mut StableDiffusionSlot, output: &Tensor| {
+            let report = slot.advance(output)?;
+            slot.pass_on(&self.networks).map_err(StepError::after_step)?;
+            Ok(report)
+        };
+        joint_step(&self.pace, slots, StableDiffusionSlot::rows, |slots| self.call(slots), advance)
     }
 
     /// What the network says about all rows.

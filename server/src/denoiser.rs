@@ -89,7 +89,8 @@ impl Denoiser for ModelDenoiser {
         let model = self.library.load(&work.model).map_err(|error| {
             // The message names files of the server, which are none of the client's business.
             tracing::error!(model = %work.model, %error, "a model could not be loaded");
-            Failure { code: FailureCode::ModelError, message: format!("{} could not be loaded", work.model) }
+            let message = format!("{} could not be loaded", work.model);
+            error.device_fault().map_or(Failure { code: FailureCode::ModelError, message }, failure)
         })?;
         let slot = model.begin(&work.request, image).map_err(failure)?;
         let preview_decoder = match work.preview_decoder {

@@ -187,7 +187,7 @@ impl Generate {
 /// Makes all images of an order together, and shows how far they are.
 fn make(library: &Library, order: &Order) -> Result<Vec<Picture>, CommandError> {
     let Job { images, steps, work, .. } = order.job(Uuid::nil(), Tenant(0), Instant::now());
-    let model = library.load(&work.model).map_err(CommandError::failed)?;
+    let model = library.load(&work.model).map_err(CommandError::of_load)?;
     let bar = ProgressBar::new(u64::from(steps.get())).with_style(style());
     let pictures = denoise(&model, &work, images.get(), &bar).map_err(CommandError::of_step);
     bar.finish_and_clear();
@@ -197,13 +197,30 @@ fn make(library: &Library, order: &Order) -> Result<Vec<Picture>, CommandError> 
 fn denoise(model: &Model, work: &Work, images: u32, bar: &ProgressBar) -> Result<Vec<Picture>, StepError> {
     let mut slots = (0..images).map(|image| model.begin(&work.request, image)).collect::<Result<Vec<_>, _>>()?;
     while slots.iter().any(|slot| !slot.is_done()) {
-        let reports = model.step(&mut slots.iter_mut().collect::<Vec<&mut Slot>>());
-        for report in reports {
-            bar.set_message(format!("σ {:.2}", report?.sigma));
-        }
+        let sigma = step(model, &mut slots.iter_mut().collect::<Vec<&mut Slot>>())?;
+        bar.set_message(format!("σ {sigma:.2}"));
         bar.inc(1);
     }
     slots.into_iter().map(|slot| model.decode(slot)).collect()
+}
+
+/// Makes the next step of all slots, with half as many at once where the device has no memory for them. Gives the last one's sigma.
+fn step(model: &Model, slots: &mut [&mut Slot]) -> Result<f32, StepError> {
+    let at_once = slots.len().div_ceil(2);
+    let (mut left, mut sigma) = (Vec::new(), 0.0);
+    let alone = slots.len() == 1;
+    let reports = model.step(slots);
+    for (slot, report) in slots.iter_mut().zip(reports) {
+        match report {
+            Ok(report) => sigma = report.sigma,
+            Err(StepError::OutOfMemory) if !alone => left.push(&mut **slot),
+            Err(error) => return Err(error),
+        }
+    }
+    for part in left.chunks_mut(at_once) {
+        sigma = step(model, part)?;
+    }
+    Ok(sigma)
 }
 
 /// Nothing is drawn where standard error is no terminal.

@@ -3,7 +3,7 @@
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use x0_model::StepError;
+use x0_model::{LoadError, StepError};
 
 mod bench;
 mod generate;
@@ -53,6 +53,11 @@ impl CommandError {
             | StepError::Request(_)
             | StepError::Backend(_) => Self::failed(error),
         }
+    }
+
+    /// A model that could not be loaded.
+    fn of_load(error: LoadError) -> Self {
+        error.device_fault().map_or_else(|| Self::failed(error), Self::of_step)
     }
 
     /// What the process ends with.

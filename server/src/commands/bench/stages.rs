@@ -142,7 +142,7 @@ impl Stages {
         given: Option<&Tensors>,
         use_it: impl FnOnce(&Call<'_>) -> Result<T, CommandError>,
     ) -> Result<T, CommandError> {
-        let network = library.network(model, stage).map_err(CommandError::failed)?;
+        let network = library.network(model, stage).map_err(CommandError::of_load)?;
         let usage = |error: StepError| CommandError::Usage(format!("{}: {error}", stage.name()));
         let inputs = match given {
             Some(given) => given,
