@@ -42,6 +42,18 @@ pub enum FaultKind {
     Trap,
     #[error("this instruction is not simulated")]
     Unsupported,
+    /// Shared memory that an asynchronous matrix instruction reads is written at the same time, as far as anybody has waited.
+    #[error("a matrix instruction reads shared memory at {address:#x} while it is written")]
+    Race { address: u64 },
+    /// A matrix instruction reads shared memory whose writer has executed no `fence.proxy.async` since.
+    #[error("shared memory at {address:#x} was written without a fence before a matrix instruction reads it")]
+    Proxy { address: u64 },
+    /// Registers are touched while a matrix instruction adds to them, or since the last `wgmma.fence` before it does.
+    #[error("the registers of a matrix instruction are used without a fence or before they were waited for")]
+    Accumulator,
+    /// What a warpgroup cannot do.
+    #[error("{0}")]
+    Warpgroup(String),
     #[error("{0}")]
     Launch(String),
 }

@@ -16,6 +16,7 @@ mod matrix;
 mod moves;
 mod opcode;
 mod transcendental;
+mod warpgroup;
 
 pub(crate) use decoder::{Constants, Decoder};
 
@@ -97,6 +98,7 @@ pub(crate) fn decode(decoder: &mut Decoder<'_, '_>) -> Action {
         "shfl" | "vote" | "match" | "activemask" | "redux" => decoder.exchange(),
         "atom" | "red" => decoder.atomic(),
         "mma" => decoder.matrix_multiply(),
+        "wgmma" => decoder.warpgroup(),
         "ldmatrix" | "stmatrix" | "movmatrix" => decoder.fragment(),
         "cp" => decoder.asynchronous_copy(),
         "bra" | "brx" | "ret" | "exit" | "trap" | "bar" | "barrier" | "membar" | "fence" | "nanosleep" => {

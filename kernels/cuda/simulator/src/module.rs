@@ -1,6 +1,6 @@
 //! Modules, functions and how they are launched.
 
-use crate::assemble::{Flattened, Names, place};
+use crate::assemble::{Accumulators, Flattened, Names, place};
 use crate::fault::{Fault, FaultKind, ParseError};
 use crate::instruction::{Action, Constants, Decoder, decode};
 use crate::machine::{Program, Slot, Step, run_grid};
@@ -103,6 +103,7 @@ impl Function {
     fn new<'t>(kernel: &'t syntax::Function<'t>, names: &Names<'t>, text: &Arc<str>) -> Result<Self, ParseError> {
         let flattened = Flattened::new(kernel, names)?;
         let mut placement = place(&flattened);
+        let accumulators = Accumulators::of(&flattened);
         let mut constants = Constants::default();
         let mut steps = Vec::with_capacity(flattened.instructions.len());
         for flat in &flattened.instructions {
@@ -111,7 +112,8 @@ impl Function {
                 (Some(guard), action) => (guard, action),
                 (None, _) => (None, Action::Unsupported),
             };
-            steps.push(Step { guard, action, text: part(flat.text, text) });
+            let accumulators = accumulators.touched(flat);
+            steps.push(Step { guard, action, accumulators, text: part(flat.text, text) });
         }
         let specials = flattened.specials.iter();
         let program = Program {
@@ -127,6 +129,7 @@ impl Function {
             shared_bytes: flattened.shared_bytes,
             local_bytes: flattened.local_bytes,
             has_atomics: flattened.instructions.iter().any(|flat| flat.is_atomic()),
+            has_warpgroups: flattened.instructions.iter().any(|flat| flat.is_warpgroups()),
         };
         let mut offset = 0_usize;
         let parameters = kernel.parameters.iter().map(|variable| {

@@ -82,7 +82,11 @@ impl From<&Fault> for Error {
             | FaultKind::Endless
             | FaultKind::NotMember
             | FaultKind::Trap
-            | FaultKind::Unsupported => Self::LaunchFailed,
+            | FaultKind::Unsupported
+            | FaultKind::Race { .. }
+            | FaultKind::Proxy { .. }
+            | FaultKind::Accumulator
+            | FaultKind::Warpgroup(_) => Self::LaunchFailed,
             FaultKind::Launch(_) => Self::InvalidValue,
         }
     }

@@ -67,13 +67,18 @@ impl<'t> Flat<'t> {
             each(register);
         }
         for (index, argument) in self.arguments.iter().enumerate() {
-            let is_result = index == 0 && self.has_result;
+            let is_result = index == 0 && self.has_result && !self.is_warpgroups();
             argument.registers(&mut |register, is_base| {
                 if is_base || !is_result {
                     each(register);
                 }
             });
         }
+    }
+
+    /// Whether it is one of a warpgroup. If it has a result, that is read too.
+    pub(crate) fn is_warpgroups(&self) -> bool {
+        name(self.opcode) == "wgmma"
     }
 
     /// Whether it is an atomic operation on memory.

@@ -119,6 +119,7 @@ impl Decoder<'_, '_> {
         task(move |warp, mask| {
             let addresses = place.addresses(&warp.registers);
             let pointers = warp.spaces.locate(place.space, &addresses, mask, size_of::<T::Stored>())?;
+            warp.watch.write(&pointers, mask, size_of::<T::Stored>())?;
             let (b, c) = (warp.registers.get(b), warp.registers.get(c));
             let mut before = [T::ZERO; WARP];
             for lane in lanes(mask) {

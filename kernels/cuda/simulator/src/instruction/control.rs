@@ -1,5 +1,6 @@
 //! Branches, ends and barriers.
 
+use super::decoder::task;
 use super::{Action, Barrier, BarrierKind, Decoder};
 use crate::assemble::Arg;
 
@@ -31,6 +32,9 @@ impl Decoder<'_, '_> {
             }
             // Warps run one after the other, and see all that the others have written.
             "membar" | "fence" => {
+                if self.opcode.take("proxy") {
+                    return self.proxy_fence();
+                }
                 let known = ["gl", "cta", "sys", "gpu", "cluster", "sc", "acq_rel", "acquire", "release"];
                 while self.opcode.take_map(|part| known.contains(&part).then_some(())).is_some() {}
                 Some(Action::Nothing)
@@ -38,6 +42,18 @@ impl Decoder<'_, '_> {
             "bar" | "barrier" => self.barrier(),
             _ => None,
         }
+    }
+
+    /// Of shared memory alone, or of all.
+    fn proxy_fence(&mut self) -> Option<Action> {
+        self.opcode.take("shared::cta");
+        if !self.opcode.take("async") {
+            return None;
+        }
+        task(|warp, mask| {
+            warp.watch.fence(mask);
+            Ok(())
+        })
     }
 
     fn barrier(&mut self) -> Option<Action> {

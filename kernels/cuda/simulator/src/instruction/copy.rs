@@ -28,7 +28,7 @@ impl Decoder<'_, '_> {
         }
         if self.opcode.take("wait_all") {
             return task(|warp, mask| {
-                warp.copies.wait_all(mask);
+                warp.copies.wait_all(mask, &warp.watch);
                 Ok(())
             });
         }
@@ -36,7 +36,7 @@ impl Decoder<'_, '_> {
             let Arg::Number(Number::Integer(pending)) = self.argument(0)? else { return None };
             let pending = *pending;
             return task(move |warp, mask| {
-                warp.copies.wait_group(mask, pending);
+                warp.copies.wait_group(mask, pending, &warp.watch);
                 Ok(())
             });
         }
@@ -73,6 +73,7 @@ impl Decoder<'_, '_> {
                 warp.spaces.locate(from.space, &from.addresses(&warp.registers), reading, bytes)?
             };
             for lane in lanes(mask) {
+                warp.watch.begin_copy(lane, destinations[lane], bytes)?;
                 let read = amounts.map_or(bytes, |amounts| (amounts[lane] as usize).min(bytes));
                 // SAFETY: `locate` has found that `bytes` bytes may be written to the one, and if any is read, read from the other, as long
                 // as the launch lasts; both are aligned to as much, which is 4 bytes or more.

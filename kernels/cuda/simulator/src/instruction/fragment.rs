@@ -78,6 +78,9 @@ impl<const LOAD: bool, const TRANSPOSES: bool> Effect for Fragments<LOAD, TRANSP
         let addressing = Mask::MAX >> (WARP - self.slots.len() * SIZE);
         let rows =
             warp.spaces.locate(self.place.space, &self.place.addresses(&warp.registers), addressing, ROW_BYTES)?;
+        if !LOAD {
+            warp.watch.write(&rows, addressing, ROW_BYTES)?;
+        }
         for (slot, rows) in self.slots.iter().zip(rows.chunks_exact(SIZE)) {
             let register = warp.registers.get_mut(*slot);
             for (lane, value) in register.iter_mut().enumerate() {

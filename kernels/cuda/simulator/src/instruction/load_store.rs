@@ -202,6 +202,7 @@ impl<T: Lane, M: Stored, F: Fn(T) -> M + Send + Sync + 'static> Effect for Store
         let addresses = self.place.addresses(&warp.registers);
         let bytes = size_of::<M>() * self.slots.len();
         let pointers = warp.spaces.locate(self.place.space, &addresses, mask, bytes)?;
+        warp.watch.write(&pointers, mask, bytes)?;
         for (index, slot) in self.slots.iter().enumerate() {
             let values = warp.registers.get(*slot);
             let store = |lane: usize| {

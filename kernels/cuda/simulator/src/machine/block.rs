@@ -3,6 +3,7 @@
 use super::grid::Program;
 use super::lanes::is_wide;
 use super::registers::{Mask, Registers, Slot, WARP};
+use super::shadow::Watch;
 use super::space::{Buffer, Global, Spaces};
 use super::warp::{Passed, Pause, Stopped, Warp};
 use crate::assemble::Special;
@@ -43,14 +44,16 @@ impl<'a> Block<'a> {
     pub(super) fn new(program: &Program, launch: &Launch<'_>, options: Options, global: &Global<'a>) -> Self {
         let shared = Rc::new(Buffer::new(program.shared_bytes + launch.shared_bytes as usize));
         let parameters = Rc::new(Buffer::holding(launch.parameters));
-        let warps = (0..threads(launch).div_ceil(WARP)).map(|_| {
+        let count = threads(launch).div_ceil(WARP);
+        let watches = Watch::of_block(count, shared.base(), shared.bytes(), program.has_warpgroups);
+        let warps = watches.into_iter().map(|watch| {
             let wide = options.wide && is_wide();
             let mut registers = Registers::new(program.lines as usize, program.predicates as usize, wide);
             for (place, bits) in &program.constants {
                 registers.fill(*place, *bits);
             }
             let spaces = Spaces::new(global.clone(), shared.clone(), parameters.clone(), program.local_bytes);
-            Warp::new(registers, spaces, options.instructions)
+            Warp::new(registers, spaces, watch, options.instructions)
         });
         Self { warps: warps.collect(), states: Vec::new(), barriers: Default::default(), shared }
     }
@@ -92,6 +95,8 @@ impl<'a> Block<'a> {
         self.shared.fill();
         self.states = vec![State::Runs; self.warps.len()];
         self.barriers = Default::default();
+        // All views are of the same shadow memory.
+        self.warps[0].watch.clear();
         for (number, warp) in self.warps.iter_mut().enumerate() {
             for (special, slot) in &program.specials {
                 let values = special_values(*special, number, launch, index, program);

@@ -1,6 +1,7 @@
 //! Asynchronous copies that are under way.
 
 use super::registers::{Mask, WARP};
+use super::shadow::Watch;
 use super::stored::Stored;
 
 /// A copy of `read` of `bytes` bytes, followed by zeros.
@@ -67,22 +68,23 @@ impl Copies {
     }
 
     /// Does the copies of all groups but the last `pending` that were committed.
-    pub(crate) fn wait_group(&mut self, mask: Mask, pending: u64) {
+    pub(crate) fn wait_group(&mut self, mask: Mask, pending: u64, watch: &Watch) {
         let committed = self.committed;
-        self.finish(mask, |lane, group| group + pending < committed[lane]);
+        self.finish(mask, watch, |lane, group| group + pending < committed[lane]);
     }
 
     /// Does all copies, committed or not.
-    pub(crate) fn wait_all(&mut self, mask: Mask) {
-        self.finish(mask, |_, _| true);
+    pub(crate) fn wait_all(&mut self, mask: Mask, watch: &Watch) {
+        self.finish(mask, watch, |_, _| true);
     }
 
-    fn finish(&mut self, mask: Mask, is_due: impl Fn(usize, u64) -> bool) {
+    fn finish(&mut self, mask: Mask, watch: &Watch, is_due: impl Fn(usize, u64) -> bool) {
         self.pending.retain(|(lane, group, copy)| {
             let is_due = mask >> lane & 1 == 1 && is_due(*lane, *group);
             if is_due {
                 // SAFETY: whoever called `add` has promised that both are valid and aligned.
                 unsafe { copy.run() };
+                watch.end_copy(*lane, copy.to, copy.bytes);
             }
             !is_due
         });

@@ -1,6 +1,7 @@
 //! A launch: all blocks.
 
 use super::block::{Block, SpecialSlot};
+use super::products::Accumulator;
 use super::registers::Condition;
 use super::space::Global;
 use crate::assemble::Place;
@@ -30,6 +31,8 @@ pub(crate) struct Program {
     /// Bytes of each thread's own memory.
     pub(crate) local_bytes: usize,
     pub(crate) has_atomics: bool,
+    /// Whether there are instructions of warpgroups.
+    pub(crate) has_warpgroups: bool,
 }
 
 impl Program {
@@ -43,6 +46,8 @@ impl Program {
 pub(crate) struct Step {
     pub(crate) guard: Option<Condition>,
     pub(crate) action: Action,
+    /// Registers of matrix instructions of warpgroups that this one, which is none, reads or writes.
+    pub(crate) accumulators: Box<[Accumulator]>,
     /// Where it stands in the module.
     pub(crate) text: Range<usize>,
 }

@@ -118,8 +118,17 @@ impl Buffer {
         }
     }
 
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Where it begins in the host's memory.
+    pub(super) fn base(&self) -> *mut u8 {
+        UnsafeCell::raw_get(self.words.as_ptr()).cast()
+    }
+
     fn range(&self, begin: u64) -> Range {
-        Range { begin, bytes: self.bytes as u64, host: UnsafeCell::raw_get(self.words.as_ptr()).cast(), stride: 0 }
+        Range { begin, bytes: self.bytes as u64, host: self.base(), stride: 0 }
     }
 }
 

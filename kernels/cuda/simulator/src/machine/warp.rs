@@ -6,7 +6,9 @@
 
 use super::copies::Copies;
 use super::grid::Program;
+use super::products::Products;
 use super::registers::{Mask, Registers, Slot, WARP, lanes};
+use super::shadow::Watch;
 use super::space::{Spaces, Trouble};
 use crate::fault::FaultKind;
 use crate::instruction::{Action, Barrier, BarrierKind, Members};
@@ -52,6 +54,8 @@ pub(crate) struct Warp<'a> {
     pub(crate) registers: Registers,
     pub(crate) spaces: Spaces<'a>,
     pub(crate) copies: Copies,
+    pub(crate) products: Products,
+    pub(crate) watch: Watch,
     /// Threads that have not ended.
     live: Mask,
     /// The group that runs.
@@ -70,11 +74,13 @@ pub(crate) struct Warp<'a> {
 
 impl<'a> Warp<'a> {
     /// At most `limit` instructions are executed by each block's warp.
-    pub(super) fn new(registers: Registers, spaces: Spaces<'a>, limit: u64) -> Self {
+    pub(super) fn new(registers: Registers, spaces: Spaces<'a>, watch: Watch, limit: u64) -> Self {
         Self {
             registers,
             spaces,
             copies: Copies::default(),
+            products: Products::default(),
+            watch,
             live: 0,
             at: 0,
             active: 0,
@@ -90,6 +96,7 @@ impl<'a> Warp<'a> {
     /// Puts threads to the beginning of the program.
     pub(super) fn start(&mut self, threads: Mask) {
         self.copies.clear();
+        self.products = Products::default();
         self.spaces.start();
         self.live = threads;
         self.at = 0;
@@ -99,6 +106,11 @@ impl<'a> Warp<'a> {
         self.leaves_behind = false;
         self.passed = None;
         self.executed = 0;
+    }
+
+    /// The index of the instruction that is executed.
+    pub(crate) fn at(&self) -> usize {
+        self.at
     }
 
     /// Instructions that were executed so far.
@@ -141,6 +153,9 @@ impl<'a> Warp<'a> {
             if mask == 0 {
                 self.at += 1;
                 continue;
+            }
+            if !step.accumulators.is_empty() {
+                self.products.touch(&step.accumulators).map_err(|kind| self.trouble_of(mask, kind))?;
             }
             match &step.action {
                 Action::Lanes(work) => {

@@ -9,6 +9,7 @@ mod flow;
 mod matrix;
 mod memory;
 mod module;
+mod warpgroup;
 
 use x0_cuda_simulator::{Fault, FaultKind, Launch, Memory, Module, Options, WarpOrder};
 
