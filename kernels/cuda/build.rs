@@ -4,8 +4,11 @@ use std::env;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Architectures that there is PTX for: the oldest that is served, which the driver translates for all later ones, and Hopper.
-const ARCHITECTURES: [&str; 2] = ["80", "90"];
+/// Architectures that a module is compiled for: the oldest that is served, which the driver translates for all later ones, and Hopper. PTX
+/// with Hopper's own instructions runs there alone.
+fn architectures(module: &str) -> &'static [&'static str] {
+    if module == "conv2d_warpgroup" { &["90a"] } else { &["80", "90"] }
+}
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
@@ -18,7 +21,7 @@ fn main() {
     for entry in Path::new(".").read_dir().expect("a package's folder can be read") {
         let path = entry.expect("a package's folder can be read").path();
         match path.extension().and_then(|extension| extension.to_str()) {
-            Some("cu") => ARCHITECTURES.iter().for_each(|architecture| compile(&path, architecture, &out)),
+            Some("cu") => compile(&path, &out),
             Some("cuh") => {}
             _ => continue,
         }
@@ -26,21 +29,24 @@ fn main() {
     }
 }
 
-fn compile(source: &Path, architecture: &str, out: &Path) {
+fn compile(source: &Path, out: &Path) {
     let name = source.file_stem().expect("a source has a name").to_string_lossy();
-    let ptx = out.join(format!("{name}.{architecture}.ptx"));
     let nvcc = nvcc();
-    let status = Command::new(&nvcc)
-        .args(["--ptx", "-std=c++17", "-O3", "--Werror", "all-warnings"])
-        .arg(format!("-arch=compute_{architecture}"))
-        .arg("-o")
-        .arg(&ptx)
-        .arg(source)
-        .status();
-    match status {
-        Ok(status) if status.success() => {}
-        Ok(status) => panic!("{} of {}: {status}", nvcc.display(), source.display()),
-        Err(error) => panic!("{} cannot be started: {error}. kernels/cuda/toolkit says how to get it", nvcc.display()),
+    for architecture in architectures(&name) {
+        let status = Command::new(&nvcc)
+            .args(["--ptx", "-std=c++17", "-O3", "--Werror", "all-warnings"])
+            .arg(format!("-arch=compute_{architecture}"))
+            .arg("-o")
+            .arg(out.join(format!("{name}.{architecture}.ptx")))
+            .arg(source)
+            .status();
+        match status {
+            Ok(status) if status.success() => {}
+            Ok(status) => panic!("{} of {}: {status}", nvcc.display(), source.display()),
+            Err(error) => {
+                panic!("{} cannot be started: {error}. kernels/cuda/toolkit says how to get it", nvcc.display())
+            }
+        }
     }
 }
 

@@ -1,4 +1,5 @@
-// Convolutions and linear layers on channel-last maps; src/plan/conv2d.rs says what they compute and starts them.
+// Convolutions and linear layers on channel-last maps; src/plan/conv2d.rs says what they compute and starts them. Of Hopper's tensor
+// cores conv2d_warpgroup.cu makes more.
 //
 //   conv2d_64x64_f16    a tile of 64 rows and 64 filters, for channels that are multiples of 8; likewise the other tiles
 //   conv2d_any_f16      for any number of channels
@@ -6,6 +7,7 @@
 //   conv2d_join_f16     adds the parts of sums that several blocks computed
 
 #include "conv2d_float.cuh"
+#include "conv2d_kernel.cuh"
 #include "conv2d_tensor.cuh"
 
 // The sums' parts, one after the other in a fixed order, and what follows the sums.
@@ -24,19 +26,6 @@ __device__ __forceinline__ void join(const float* partials, unsigned splits, uns
     }
     epilogue.finish(row, channel, sums);
 }
-
-// A kernel of elements `T` with its name and its body. A multiprocessor has registers for `BLOCKS` blocks of it.
-#define CONVOLUTION(NAME, T, THREADS, BLOCKS, BODY)                                                                   \
-    extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)                                                     \
-        NAME(const T* input, const T* weight, const float* bias, const T* addend, T* output, float* partials,         \
-             unsigned rows, unsigned height, unsigned width, unsigned channels, unsigned kernel_height,               \
-             unsigned kernel_width, unsigned positions, unsigned out_width, unsigned out_channels, unsigned stride,   \
-             unsigned before, unsigned upsample, unsigned per_channel, unsigned activation, unsigned steps_per_split) {\
-        const Map map{rows,      height,    width,  channels, kernel_height, kernel_width,                            \
-                      positions, out_width, stride, before,   upsample};                                              \
-        const Epilogue<T> epilogue{bias, addend, per_channel, positions, activation, out_channels, output};           \
-        BODY(map, input, weight, epilogue, partials, steps_per_split);                                                \
-    }
 
 #define JOIN(NAME, T)                                                                                                 \
     extern "C" __global__ void NAME(const float* partials, const float* bias, const T* addend, T* output, unsigned rows,\

@@ -4,33 +4,25 @@
 #include "conv2d_instructions.cuh"
 #include "conv2d_map.cuh"
 
-// Terms that lie in shared memory for one step: 64 bytes of a row, four chunks of eight.
-constexpr unsigned STEP = 32;
-constexpr unsigned CHUNKS = STEP / 8;
-
-// Where a chunk of a row lies. Of two neighbouring rows, which fill the 32 banks, each pair has its chunks in another order: so
-// `ldmatrix` finds a chunk of eight rows in eight places.
-__device__ __forceinline__ unsigned swizzled(unsigned row, unsigned chunk) {
-    return row * STEP * 2 + (chunk ^ row / 2 % 4) * 16;
-}
-
-// The chunks that a thread copies in each step: the same one of each `APART`th row.
-template <unsigned ROWS, unsigned THREADS> struct Share {
+// The chunks that a thread copies in each step: the same one of each `APART`th row. `Layout` says how many terms of a row lie in shared
+// memory for one step, in chunks of eight, which are 16 bytes, and at which byte a chunk of a row begins. It repeats itself each
+// eight rows.
+template <typename Layout, unsigned ROWS, unsigned THREADS> struct Share {
+    static constexpr unsigned CHUNKS = Layout::STEP / 8;
     static constexpr unsigned APART = THREADS / CHUNKS;
     static constexpr unsigned COUNT = ROWS / APART;
     static_assert(ROWS % APART == 0 && APART % 8 == 0);
 
     __device__ static unsigned row(unsigned i) { return threadIdx.x / CHUNKS + i * APART; }
     __device__ static unsigned term() { return threadIdx.x % CHUNKS * 8; }
-    // Rows that are a multiple of 8 apart have their chunks in the same order.
     __device__ static unsigned place(unsigned i) {
-        return swizzled(threadIdx.x / CHUNKS, threadIdx.x % CHUNKS) + i * APART * STEP * 2;
+        return Layout::place(threadIdx.x / CHUNKS, threadIdx.x % CHUNKS) + i * APART * Layout::STEP * 2;
     }
 };
 
 // Rows of patches, of maps whose channels are whole chunks.
-template <typename T, unsigned ROWS, unsigned THREADS> class ChunkedPatches {
-    using Mine = Share<ROWS, THREADS>;
+template <typename T, typename Layout, unsigned ROWS, unsigned THREADS> class ChunkedPatches {
+    using Mine = Share<Layout, ROWS, THREADS>;
     const Map& map;
     const T* input;
     Term term;
@@ -62,13 +54,13 @@ template <typename T, unsigned ROWS, unsigned THREADS> class ChunkedPatches {
 
     // Goes to the next step's terms.
     __device__ void advance() {
-        if (term.advance(map, STEP)) find_pixels();
+        if (term.advance(map, Layout::STEP)) find_pixels();
     }
 };
 
 // Filters of whole chunks.
-template <typename T, unsigned ROWS, unsigned THREADS> class ChunkedFilters {
-    using Mine = Share<ROWS, THREADS>;
+template <typename T, typename Layout, unsigned ROWS, unsigned THREADS> class ChunkedFilters {
+    using Mine = Share<Layout, ROWS, THREADS>;
     const T* weight;
     unsigned filters, depth, filter, term;
 
@@ -85,12 +77,12 @@ template <typename T, unsigned ROWS, unsigned THREADS> class ChunkedFilters {
         }
     }
 
-    __device__ void advance() { term += STEP; }
+    __device__ void advance() { term += Layout::STEP; }
 };
 
 // Rows of patches of maps of any number of channels, element by element.
-template <typename T, unsigned ROWS, unsigned THREADS> class ScatteredPatches {
-    using Mine = Share<ROWS, THREADS>;
+template <typename T, typename Layout, unsigned ROWS, unsigned THREADS> class ScatteredPatches {
+    using Mine = Share<Layout, ROWS, THREADS>;
     const Map& map;
     const T* input;
     unsigned first_term;
@@ -118,12 +110,12 @@ template <typename T, unsigned ROWS, unsigned THREADS> class ScatteredPatches {
         for (unsigned i = 0; i < Mine::COUNT; i++) write_chunk(to + Mine::place(i), chunks[i]);
     }
 
-    __device__ void advance() { first_term += STEP; }
+    __device__ void advance() { first_term += Layout::STEP; }
 };
 
 // Filters of any size, element by element.
-template <typename T, unsigned ROWS, unsigned THREADS> class ScatteredFilters {
-    using Mine = Share<ROWS, THREADS>;
+template <typename T, typename Layout, unsigned ROWS, unsigned THREADS> class ScatteredFilters {
+    using Mine = Share<Layout, ROWS, THREADS>;
     const T* weight;
     unsigned filters, depth, first, first_term;
 
@@ -146,5 +138,5 @@ template <typename T, unsigned ROWS, unsigned THREADS> class ScatteredFilters {
         }
     }
 
-    __device__ void advance() { first_term += STEP; }
+    __device__ void advance() { first_term += Layout::STEP; }
 };

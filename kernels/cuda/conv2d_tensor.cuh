@@ -8,6 +8,15 @@
 #include "conv2d_copy.cuh"
 #include "conv2d_epilogue.cuh"
 
+// Terms that lie in shared memory for one step: 64 bytes of a row. Of two neighbouring rows, which fill the 32 banks, each pair has its
+// chunks in another order: so `ldmatrix` finds a chunk of eight rows in eight places.
+struct PairedRows {
+    static constexpr unsigned STEP = 32;
+
+    __device__ static unsigned place(unsigned row, unsigned chunk) { return row * STEP * 2 + (chunk ^ row / 2 % 4) * 16; }
+};
+constexpr unsigned STEP = PairedRows::STEP;
+
 // A block's part of the output, the part of it that each warp has, and the number of steps that lie in shared memory at once.
 template <unsigned ROWS_, unsigned COLUMNS_, unsigned WARP_ROWS_, unsigned WARP_COLUMNS_, unsigned STAGES_> struct Tile {
     static constexpr unsigned ROWS = ROWS_, COLUMNS = COLUMNS_;
@@ -33,10 +42,10 @@ template <unsigned WARP_ROWS, unsigned WARP_COLUMNS> struct Fragments {
     }
 
     // The row and chunk that a lane points to: of patches, rows 0..16 of the first chunk come before those of the second;
-    __device__ static unsigned row_place(unsigned lane, unsigned first) { return swizzled(first + lane % 16, lane / 16); }
+    __device__ static unsigned row_place(unsigned lane, unsigned first) { return PairedRows::place(first + lane % 16, lane / 16); }
     // of filters, both chunks of rows 0..8 come before those of rows 8..16.
     __device__ static unsigned column_place(unsigned lane, unsigned first) {
-        return swizzled(first + lane % 8 + lane / 16 * 8, lane / 8 % 2);
+        return PairedRows::place(first + lane % 8 + lane / 16 * 8, lane / 8 % 2);
     }
 
     template <typename T> __device__ void multiply_into(float (&sums)[WARP_ROWS / 16][WARP_COLUMNS / 8][4]) const {
@@ -50,8 +59,8 @@ template <unsigned WARP_ROWS, unsigned WARP_COLUMNS> struct Fragments {
 
 // The body of the kernels. A block whose sums are whole is given null for `partials`; else these are (splits, rows, filters), and
 // blocks with the number y in the grid's second direction take the steps from `y * steps_per_split` on.
-template <typename T, typename Tile, template <typename, unsigned, unsigned> class Patches,
-          template <typename, unsigned, unsigned> class Filters>
+template <typename T, typename Tile, template <typename, typename, unsigned, unsigned> class Patches,
+          template <typename, typename, unsigned, unsigned> class Filters>
 __device__ __forceinline__ void convolve(const Map& map, const T* input, const T* weight, const Epilogue<T>& epilogue,
                                          float* partials, unsigned steps_per_split) {
     constexpr unsigned STAGES = Tile::STAGES, ROWS = Tile::WARP_ROWS, COLUMNS = Tile::WARP_COLUMNS;
@@ -61,8 +70,9 @@ __device__ __forceinline__ void convolve(const Map& map, const T* input, const T
     const uint2 first = first_of_block<Tile::ROWS, Tile::COLUMNS>(map.rows, epilogue.channels);
     const unsigned first_step = blockIdx.y * steps_per_split;
     const unsigned steps = min(steps_per_split, (map.depth() + STEP - 1) / STEP - first_step);
-    Patches<T, Tile::ROWS, Tile::THREADS> patches(map, input, first.x, first_step * STEP);
-    Filters<T, Tile::COLUMNS, Tile::THREADS> filters(weight, epilogue.channels, map.depth(), first.y, first_step * STEP);
+    Patches<T, PairedRows, Tile::ROWS, Tile::THREADS> patches(map, input, first.x, first_step * STEP);
+    Filters<T, PairedRows, Tile::COLUMNS, Tile::THREADS> filters(weight, epilogue.channels, map.depth(), first.y,
+                                                                 first_step * STEP);
 
     // What lies behind the last step is copied too, but not used; there, most are zeros, for which nothing is read.
     auto copy = [&](unsigned step) {

@@ -6,6 +6,8 @@ pub enum Module {
     Attention,
     /// Convolutions and linear layers.
     Conv2d,
+    /// The same by `wgmma`, of [`Architecture::Sm90a`](crate::Architecture::Sm90a) alone.
+    Conv2dWarpgroup,
     Norm,
     Pointwise,
     /// What a sampler does between two calls of the network.
@@ -13,13 +15,15 @@ pub enum Module {
 }
 
 impl Module {
-    pub const ALL: [Self; 5] = [Self::Attention, Self::Conv2d, Self::Norm, Self::Pointwise, Self::Sampler];
+    pub const ALL: [Self; 6] =
+        [Self::Attention, Self::Conv2d, Self::Conv2dWarpgroup, Self::Norm, Self::Pointwise, Self::Sampler];
 
     /// The file's name without its ending.
     pub fn name(self) -> &'static str {
         match self {
             Self::Attention => "attention",
             Self::Conv2d => "conv2d",
+            Self::Conv2dWarpgroup => "conv2d_warpgroup",
             Self::Norm => "norm",
             Self::Pointwise => "pointwise",
             Self::Sampler => "sampler",

@@ -10,13 +10,13 @@
 //! A row of a batch is computed by the same operations in the same order whatever the size of the batch: which kernel, how its work is
 //! cut and in which order sums are taken depend on the layer and the size of a row, never on how many rows there are.
 
+mod architecture;
 mod element;
 mod launch;
 pub mod plan;
 #[cfg(feature = "ptx")]
 mod ptx;
 
+pub use architecture::Architecture;
 pub use element::{Activation, Element};
 pub use launch::{Argument, Launch, Module, Plan};
-#[cfg(feature = "ptx")]
-pub use ptx::Architecture;

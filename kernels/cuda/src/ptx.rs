@@ -1,28 +1,6 @@
 //! The compiled kernels.
 
-use crate::Module;
-
-/// Architectures that there is PTX for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Architecture {
-    /// Compute capability 8.0 and all later ones: the driver translates it.
-    Sm80,
-    /// Compute capability 9.0, Hopper, and later.
-    Sm90,
-}
-
-impl Architecture {
-    pub const ALL: [Self; 2] = [Self::Sm80, Self::Sm90];
-
-    /// The best for a device of a compute capability, if there is one.
-    pub fn for_capability(major: i32, minor: i32) -> Option<Self> {
-        match (major, minor) {
-            (9.., _) => Some(Self::Sm90),
-            (8, _) => Some(Self::Sm80),
-            _ => None,
-        }
-    }
-}
+use crate::{Architecture, Module};
 
 macro_rules! ptx {
     ($module:literal, $architecture:literal) => {
@@ -30,32 +8,25 @@ macro_rules! ptx {
     };
 }
 
-impl Module {
-    /// The module as PTX.
-    pub fn ptx(self, architecture: Architecture) -> &'static str {
-        match (self, architecture) {
-            (Self::Attention, Architecture::Sm80) => ptx!("attention", "80"),
-            (Self::Attention, Architecture::Sm90) => ptx!("attention", "90"),
-            (Self::Conv2d, Architecture::Sm80) => ptx!("conv2d", "80"),
-            (Self::Conv2d, Architecture::Sm90) => ptx!("conv2d", "90"),
-            (Self::Norm, Architecture::Sm80) => ptx!("norm", "80"),
-            (Self::Norm, Architecture::Sm90) => ptx!("norm", "90"),
-            (Self::Pointwise, Architecture::Sm80) => ptx!("pointwise", "80"),
-            (Self::Pointwise, Architecture::Sm90) => ptx!("pointwise", "90"),
-            (Self::Sampler, Architecture::Sm80) => ptx!("sampler", "80"),
-            (Self::Sampler, Architecture::Sm90) => ptx!("sampler", "90"),
+macro_rules! for_all {
+    ($module:literal, $architecture:expr) => {
+        match $architecture {
+            Architecture::Sm80 => ptx!($module, "80"),
+            Architecture::Sm90 | Architecture::Sm90a => ptx!($module, "90"),
         }
-    }
+    };
 }
 
-#[cfg(test)]
-mod tests {
-    use super::Architecture;
-
-    #[test]
-    fn a_device_gets_the_newest_that_it_can_run() {
-        let best = |major, minor| Architecture::for_capability(major, minor);
-        assert_eq!([best(7, 5), best(8, 0), best(8, 9)], [None, Some(Architecture::Sm80), Some(Architecture::Sm80)]);
-        assert_eq!([best(9, 0), best(10, 0), best(12, 1)], [Some(Architecture::Sm90); 3]);
+impl Module {
+    /// The module as PTX. Plans name [`Self::Conv2dWarpgroup`] for [`Architecture::Sm90a`] alone, which is all that it is compiled for.
+    pub fn ptx(self, architecture: Architecture) -> &'static str {
+        match self {
+            Self::Attention => for_all!("attention", architecture),
+            Self::Conv2d => for_all!("conv2d", architecture),
+            Self::Conv2dWarpgroup => ptx!("conv2d_warpgroup", "90a"),
+            Self::Norm => for_all!("norm", architecture),
+            Self::Pointwise => for_all!("pointwise", architecture),
+            Self::Sampler => for_all!("sampler", architecture),
+        }
     }
 }

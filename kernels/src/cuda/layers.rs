@@ -1,9 +1,10 @@
 //! Layers whose weights lie on a device.
 
 use candle_core::{DType, Result, Tensor, bail};
+use x0_cuda::Architecture;
 use x0_cuda::plan::{self, Addend, Conv2dShape, Epilogue};
 
-use super::run::{device, element, empty, run};
+use super::run::{architecture, device, element, empty, run};
 use crate::{Activation, Conv2dOptions};
 
 /// Weights of a linear layer or a convolution, and what it adds.
@@ -13,6 +14,8 @@ pub(crate) struct Layer {
     weight: Tensor,
     /// `(out)`, float32.
     bias: Option<Tensor>,
+    /// Of the device.
+    architecture: Architecture,
 }
 
 impl Layer {
@@ -31,7 +34,8 @@ impl Layer {
         if bias.as_ref().is_some_and(|bias| bias.elem_count() != weight.dims()[0]) {
             bail!("a layer of {} outputs has a bias of another size", weight.dims()[0]);
         }
-        Ok(Self { weight, bias })
+        let architecture = architecture(&device(&weight)?)?;
+        Ok(Self { weight, bias, architecture })
     }
 
     pub(crate) fn outputs(&self) -> usize {
@@ -56,7 +60,8 @@ impl Layer {
         }
         let addend = if residual.is_some() { Addend::Residual } else { Addend::None };
         let epilogue = self.epilogue(addend, activation);
-        let plan = plan::linear(element(x)?, x.elem_count() / inputs, inputs, outputs, epilogue);
+        let sizes = (x.elem_count() / inputs, inputs, outputs);
+        let plan = plan::linear(self.architecture, element(x)?, sizes, epilogue);
         self.run(&plan, x, residual, dims)
     }
 
@@ -88,7 +93,7 @@ impl Layer {
         if added.is_some_and(|added| added.dims() != expected) {
             bail!("what is added to a convolution's output of {dims:?} has another shape");
         }
-        let plan = plan::conv2d(element(x)?, shape, self.epilogue(addend, activation));
+        let plan = plan::conv2d(self.architecture, element(x)?, shape, self.epilogue(addend, activation));
         self.run(&plan, x, added, dims)
     }
 

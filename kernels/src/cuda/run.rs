@@ -18,6 +18,15 @@ pub(super) fn device(tensor: &Tensor) -> Result<CudaDevice> {
     Ok(tensor.device().as_cuda_device()?.clone())
 }
 
+/// Of a device's kernels.
+pub(super) fn architecture(device: &CudaDevice) -> Result<Architecture> {
+    let (major, minor) = device.cuda_stream().context().compute_capability().w()?;
+    match Architecture::for_capability(major, minor) {
+        Some(architecture) => Ok(architecture),
+        None => bail!("there are no kernels for compute capability {major}.{minor}"),
+    }
+}
+
 /// The type of a tensor's elements, which must be one that kernels compute with.
 pub(super) fn element(tensor: &Tensor) -> Result<Element> {
     element_of(tensor.dtype())
@@ -59,7 +68,8 @@ pub(super) fn run(plan: &Plan, tensors: &[&Tensor]) -> Result<()> {
     let tensors = tensors.iter().map(|tensor| aligned(tensor)).collect::<Result<Vec<_>>>()?;
     let addresses =
         tensors.iter().chain(&workspaces).map(|tensor| address(tensor, &device)).collect::<Result<Vec<_>>>()?;
-    plan.launches.iter().try_for_each(|launch| start(launch, &addresses, &device))
+    let architecture = architecture(&device)?;
+    plan.launches.iter().try_for_each(|launch| start(launch, &addresses, &device, architecture))
 }
 
 /// The tensor, or a copy of it where it is a part of another that begins at an odd place. Outputs are no such parts.
@@ -89,11 +99,7 @@ fn address(tensor: &Tensor, device: &CudaDevice) -> Result<u64> {
     Ok(begin + (start * tensor.dtype().size_in_bytes()) as u64)
 }
 
-fn start(launch: &Launch, addresses: &[u64], device: &CudaDevice) -> Result<()> {
-    let (major, minor) = device.cuda_stream().context().compute_capability().w()?;
-    let Some(architecture) = Architecture::for_capability(major, minor) else {
-        bail!("there are no kernels for compute capability {major}.{minor}")
-    };
+fn start(launch: &Launch, addresses: &[u64], device: &CudaDevice, architecture: Architecture) -> Result<()> {
     let function =
         device.get_or_load_custom_func(launch.kernel, launch.module.name(), launch.module.ptx(architecture))?;
     if launch.shared_bytes > USUAL_SHARED_BYTES {

@@ -4,16 +4,17 @@
 //! output; it is gathered on the way to the multiprocessors and never written. The second one has a row for each filter. Terms of a sum
 //! are in the order of a filter's elements: line by line, pixel by pixel, channel by channel.
 //!
-//! The bits of a sum depend on the order of its terms alone, which is the same in every tile of the output. So the tile may be chosen
-//! by the size of the whole batch. Cutting a sum into parts changes it, and is decided by the layer and the size of one map.
+//! The bits of a sum depend on the order of its terms and on the instruction that adds them, which are the same in every tile of the
+//! output. So the tile may be chosen by the size of the whole batch. Cutting a sum into parts changes it, and is decided by the layer and
+//! the size of one map.
 //!
 //! Tensors begin at multiples of 16 bytes.
 
 mod tile;
 
 use crate::launch::size;
-use crate::{Activation, Argument, Element, Launch, Module, Plan};
-use tile::{CHUNK, STEP, Tile, splits};
+use crate::{Activation, Architecture, Argument, Element, Launch, Module, Plan};
+use tile::{CHUNK, Method, splits};
 
 /// What a convolution is given: `(batch, height, width, in)` maps, and filters that are `(out, kernel height, kernel width, in)`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -76,12 +77,13 @@ pub struct Epilogue {
 ///
 /// # Panics
 /// Where the filters are larger than the padded map, there are no input channels, the stride is 0, or a tensor has 2³¹ elements.
-pub fn conv2d(element: Element, shape: Conv2dShape, epilogue: Epilogue) -> Plan {
+pub fn conv2d(architecture: Architecture, element: Element, shape: Conv2dShape, epilogue: Epilogue) -> Plan {
     let (height, width) = shape.output().expect("the filters fit into the padded map");
     if shape.batch * height * width * shape.out_channels == 0 {
         return Plan::empty();
     }
-    plan(element, shape, epilogue, splits(&shape, height * width))
+    let method = Method::of(architecture, element, shape.in_channels);
+    plan(method, element, shape, epilogue, splits(method, &shape, height * width))
 }
 
 /// `activation(input · weightᵀ + bias + residual)`, torch's `linear`.
@@ -93,7 +95,12 @@ pub fn conv2d(element: Element, shape: Conv2dShape, epilogue: Epilogue) -> Plan 
 ///
 /// # Panics
 /// Where the addend is per channel (it is [`conv2d`]'s), there are no inputs, or a tensor has 2³¹ elements.
-pub fn linear(element: Element, rows: usize, inputs: usize, outputs: usize, epilogue: Epilogue) -> Plan {
+pub fn linear(
+    architecture: Architecture,
+    element: Element,
+    (rows, inputs, outputs): (usize, usize, usize),
+    epilogue: Epilogue,
+) -> Plan {
     assert!(epilogue.addend != Addend::PerChannel, "a linear layer's rows do not belong to images");
     if rows * outputs == 0 {
         return Plan::empty();
@@ -109,7 +116,7 @@ pub fn linear(element: Element, rows: usize, inputs: usize, outputs: usize, epil
         padding: (0, 0),
         upsample: false,
     };
-    plan(element, shape, epilogue, 1)
+    plan(Method::of(architecture, element, inputs), element, shape, epilogue, 1)
 }
 
 /// The tensors of an operation beside its input and its weight.
@@ -136,7 +143,7 @@ impl Tensors {
 }
 
 /// A convolution whose output is not empty.
-fn plan(element: Element, shape: Conv2dShape, epilogue: Epilogue, splits: usize) -> Plan {
+fn plan(method: Method, element: Element, shape: Conv2dShape, epilogue: Epilogue, splits: usize) -> Plan {
     let (height, width) = shape.output().expect("the filters fit into the padded map");
     let (positions, filters) = (height * width, shape.out_channels);
     let rows = shape.batch * positions;
@@ -146,7 +153,7 @@ fn plan(element: Element, shape: Conv2dShape, epilogue: Epilogue, splits: usize)
         assert!(len < 1 << 31, "a tensor of a convolution has fewer than 2³¹ elements");
     }
     // Splits are as long as each other, but for the last one, which may be shorter.
-    let steps = shape.depth().div_ceil(STEP);
+    let steps = shape.depth().div_ceil(method.step());
     let steps_of_split = steps.div_ceil(splits);
     let splits = steps.div_ceil(steps_of_split);
 
@@ -154,10 +161,10 @@ fn plan(element: Element, shape: Conv2dShape, epilogue: Epilogue, splits: usize)
     let number = |n: usize| Argument::U32(size(n));
     let per_channel = Argument::U32(u32::from(epilogue.addend == Addend::PerChannel));
     let activation = Argument::U32(epilogue.activation as u32);
-    let (tile, kernel) = Tile::choose(element, shape.in_channels, (rows, filters), splits);
+    let tile = method.tile((rows, filters), splits);
     let multiply = Launch {
-        module: Module::Conv2d,
-        kernel,
+        module: method.module(),
+        kernel: tile.kernel,
         grid: [size(tile.blocks(rows, filters)), size(splits), 1],
         block: [size(tile.threads), 1, 1],
         shared_bytes: size(tile.shared_bytes),
@@ -200,6 +207,8 @@ fn plan(element: Element, shape: Conv2dShape, epilogue: Epilogue, splits: usize)
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const SM_80: Architecture = Architecture::Sm80;
 
     const PLAIN: Epilogue = Epilogue { bias: false, addend: Addend::None, activation: Activation::Identity };
 
@@ -247,13 +256,14 @@ mod tests {
     #[test]
     fn how_sums_are_cut_does_not_depend_on_the_batch() {
         for (size, channels, splits) in [(8, 1280, 4), (16, 1280, 1), (32, 640, 1), (64, 320, 1)] {
-            for batch in [1, 2, 3, 16] {
-                for element in Element::ALL {
-                    let plan = conv2d(element, same(batch, size, channels, channels), PLAIN);
-                    assert_eq!(plan.launches[0].grid[1], splits, "{batch} maps of {size} and {channels} channels");
-                    let partials = if splits == 1 { vec![] } else { vec![4 * batch * size * size * channels * 4] };
-                    assert_eq!(plan.workspaces, partials);
-                }
+            let ways = Architecture::ALL.into_iter().flat_map(|way| Element::ALL.map(|element| (way, element)));
+            for (batch, (architecture, element)) in
+                [1, 2, 3, 16].into_iter().flat_map(|n| ways.clone().map(move |way| (n, way)))
+            {
+                let plan = conv2d(architecture, element, same(batch, size, channels, channels), PLAIN);
+                assert_eq!(plan.launches[0].grid[1], splits, "{batch} maps of {size} and {channels} channels");
+                let partials = if splits == 1 { vec![] } else { vec![4 * batch * size * size * channels * 4] };
+                assert_eq!(plan.workspaces, partials);
             }
         }
     }
@@ -261,42 +271,77 @@ mod tests {
     #[test]
     fn parts_of_sums_are_all_of_the_sum_and_none_is_empty() {
         for in_channels in 1..400 {
-            let shape = same(1, 4, in_channels, 40);
-            let plan = conv2d(Element::F16, shape, PLAIN);
-            let Some(Argument::U32(steps_of_split)) = plan.launches[0].arguments.last() else { panic!("no number") };
-            let (splits, steps) = (plan.launches[0].grid[1], size(shape.depth().div_ceil(STEP)));
-            assert!((splits - 1) * steps_of_split < steps && splits * steps_of_split >= steps, "{in_channels}");
+            for architecture in Architecture::ALL {
+                let shape = same(1, 4, in_channels, 40);
+                let plan = conv2d(architecture, Element::F16, shape, PLAIN);
+                let Some(Argument::U32(steps_of_split)) = plan.launches[0].arguments.last() else {
+                    panic!("no number")
+                };
+                let step = Method::of(architecture, Element::F16, in_channels).step();
+                let (splits, steps) = (plan.launches[0].grid[1], size(shape.depth().div_ceil(step)));
+                assert!((splits - 1) * steps_of_split < steps && splits * steps_of_split >= steps, "{in_channels}");
+            }
         }
     }
 
-    /// The larger the product, the larger its tiles. A launch may ask for 160 KiB of shared memory.
+    /// The kernel of a linear layer, which may ask for so much shared memory.
+    fn kernel(architecture: Architecture, element: Element, sizes: (usize, usize, usize), shared: u32) -> &'static str {
+        let launch = linear(architecture, element, sizes, PLAIN).launches.remove(0);
+        assert!(launch.shared_bytes <= shared << 10);
+        launch.kernel
+    }
+
+    /// The larger the product, the larger its tiles.
     #[test]
     fn tiles_fit_the_work() {
-        let kernel = |rows, filters| {
-            let launch = linear(Element::F16, rows, 64, filters, PLAIN).launches.remove(0);
-            assert!(launch.shared_bytes <= 160 << 10);
-            launch.kernel
-        };
+        let kernel = |rows, filters| kernel(SM_80, Element::F16, (rows, 64, filters), 160);
         assert_eq!(kernel(2, 1280), "conv2d_32x32_f16");
         assert_eq!(kernel(2304, 128), "conv2d_64x64_f16");
         assert_eq!(kernel(7000, 64), "conv2d_128x64_f16");
         assert_eq!(kernel(14000, 64), "conv2d_256x64_f16");
         assert_eq!(kernel(7000, 128), "conv2d_128x128_f16");
         assert_eq!(kernel(1024 * 1024, 128), "conv2d_256x128_f16");
-        assert_eq!(linear(Element::Bf16, 5, 64, 70, PLAIN).launches[0].kernel, "conv2d_32x32_bf16");
-        assert_eq!(linear(Element::F16, 5, 60, 70, PLAIN).launches[0].kernel, "conv2d_any_f16");
-        assert_eq!(linear(Element::F32, 5, 64, 70, PLAIN).launches[0].kernel, "conv2d_f32");
+    }
+
+    #[test]
+    fn tiles_of_warpgroups_fit_the_work() {
+        let kernel = |rows, filters| kernel(Architecture::Sm90a, Element::F16, (rows, 64, filters), 227);
+        assert_eq!(kernel(2, 1280), "conv2d_warpgroup_64x32_f16");
+        assert_eq!(kernel(128, 1280), "conv2d_warpgroup_64x32_f16");
+        assert_eq!(kernel(512, 1280), "conv2d_warpgroup_128x64_f16");
+        assert_eq!(kernel(8192, 320), "conv2d_warpgroup_128x160_f16");
+        assert_eq!(kernel(65536, 320), "conv2d_warpgroup_256x160_f16");
+        assert_eq!(kernel(16384, 128), "conv2d_warpgroup_128x128_f16");
+        assert_eq!(kernel(512 * 512, 128), "conv2d_warpgroup_256x128_f16");
+    }
+
+    /// The instruction follows from the device, the type and the number of channels, never from the number of rows.
+    #[test]
+    fn instructions_fit_the_device() {
+        let kernel = |architecture, element, inputs| kernel(architecture, element, (5, inputs, 70), 227);
+        for architecture in [Architecture::Sm80, Architecture::Sm90] {
+            assert_eq!(kernel(architecture, Element::Bf16, 64), "conv2d_32x32_bf16");
+        }
+        assert_eq!(kernel(Architecture::Sm90a, Element::Bf16, 64), "conv2d_warpgroup_64x32_bf16");
+        for architecture in Architecture::ALL {
+            assert_eq!(kernel(architecture, Element::F16, 60), "conv2d_any_f16");
+            assert_eq!(kernel(architecture, Element::F32, 64), "conv2d_f32");
+        }
+        for rows in [1, 64, 1000, 100_000, 1 << 20] {
+            let launch = linear(Architecture::Sm90a, Element::F16, (rows, 8, 320), PLAIN).launches.remove(0);
+            assert_eq!(launch.module, Module::Conv2dWarpgroup);
+        }
     }
 
     #[test]
     fn nothing_is_started_for_nothing() {
-        assert_eq!(conv2d(Element::F16, same(0, 8, 4, 4), PLAIN), Plan::empty());
-        assert_eq!(linear(Element::F16, 0, 8, 4, PLAIN), Plan::empty());
+        assert_eq!(conv2d(SM_80, Element::F16, same(0, 8, 4, 4), PLAIN), Plan::empty());
+        assert_eq!(linear(SM_80, Element::F16, (0, 8, 4), PLAIN), Plan::empty());
     }
 
     #[test]
     #[should_panic(expected = "fewer than 2³¹ elements")]
     fn huge_tensors_are_refused() {
-        conv2d(Element::F16, same(8, 1024, 256, 4), PLAIN);
+        conv2d(SM_80, Element::F16, same(8, 1024, 256, 4), PLAIN);
     }
 }

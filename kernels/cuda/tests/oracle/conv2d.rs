@@ -2,14 +2,23 @@
 
 use proptest::prelude::*;
 use x0_cuda::plan::{Addend, Conv2dShape, Epilogue, conv2d, linear};
-use x0_cuda::{Activation, Element, Plan};
+use x0_cuda::{Activation, Architecture, Element, Plan};
 
-use crate::{Input, Output, assert_close, epsilon, numbers, run};
+use crate::{Input, Output, assert_close, epsilon, numbers, run_on};
 
 const PLAIN: Epilogue = Epilogue { bias: false, addend: Addend::None, activation: Activation::Identity };
 
 /// The error of sums in float32, relative to their terms' magnitude.
 const SUMS: f64 = 2e-6;
+
+/// All types of elements, with `wgmma` and without.
+const WAYS: [(Architecture, Element); 5] = [
+    (Architecture::Sm80, Element::F32),
+    (Architecture::Sm80, Element::F16),
+    (Architecture::Sm80, Element::Bf16),
+    (Architecture::Sm90a, Element::F16),
+    (Architecture::Sm90a, Element::Bf16),
+];
 
 /// A 3×3 convolution that keeps the map's size.
 fn same(batch: usize, (height, width): (usize, usize), in_channels: usize, out_channels: usize) -> Conv2dShape {
@@ -20,6 +29,7 @@ fn same(batch: usize, (height, width): (usize, usize), in_channels: usize, out_c
 /// A layer and what it is given.
 #[derive(Clone, Debug)]
 struct Case {
+    architecture: Architecture,
     element: Element,
     shape: Conv2dShape,
     epilogue: Epilogue,
@@ -30,7 +40,12 @@ struct Case {
 }
 
 impl Case {
-    fn new(element: Element, shape: Conv2dShape, epilogue: Epilogue, seed: u64) -> Self {
+    fn new(
+        (architecture, element): (Architecture, Element),
+        shape: Conv2dShape,
+        epilogue: Epilogue,
+        seed: u64,
+    ) -> Self {
         let (height, width) = shape.output().unwrap();
         let positions = match epilogue.addend {
             Addend::None => 0,
@@ -40,6 +55,7 @@ impl Case {
         let (kernel_height, kernel_width) = shape.kernel;
         let (pixels, filters) = (shape.batch * shape.height * shape.width, shape.out_channels);
         Self {
+            architecture,
             element,
             shape,
             epilogue,
@@ -61,7 +77,7 @@ impl Case {
     }
 
     fn plan(&self) -> Plan {
-        conv2d(self.element, self.shape, self.epilogue)
+        conv2d(self.architecture, self.element, self.shape, self.epilogue)
     }
 
     fn carry_out(&self, plan: &Plan) -> Vec<f32> {
@@ -71,7 +87,12 @@ impl Case {
         inputs.extend(self.epilogue.bias.then(|| Input::F32(self.bias.clone())));
         inputs.extend((self.epilogue.addend != Addend::None).then(|| elements(&self.addend)));
         let len = self.shape.batch * height * width * self.shape.out_channels;
-        run(plan, self.element, &inputs, &[Output::Elements(len)]).remove(0)
+        let architectures: &[Architecture] = match self.architecture {
+            // Their plans are the same.
+            Architecture::Sm80 | Architecture::Sm90 => &[Architecture::Sm80, Architecture::Sm90],
+            Architecture::Sm90a => &[Architecture::Sm90a],
+        };
+        run_on(architectures, plan, self.element, &inputs, &[Output::Elements(len)]).remove(0)
     }
 
     /// The definition, one element at a time: each with the magnitude of its terms.
@@ -179,15 +200,15 @@ proptest! {
 
     #[test]
     fn equals_the_oracle(shape in shapes(), bias: bool, addend in addends(), seed: u64) {
-        for element in Element::ALL {
-            Case::new(element, shape, Epilogue { bias, addend, activation: Activation::Identity }, seed).check();
+        for way in WAYS {
+            Case::new(way, shape, Epilogue { bias, addend, activation: Activation::Identity }, seed).check();
         }
     }
 }
 
 fn check_all(shape: Conv2dShape, epilogue: Epilogue) {
-    for element in Element::ALL {
-        Case::new(element, shape, epilogue, 7).check();
+    for way in WAYS {
+        Case::new(way, shape, epilogue, 7).check();
     }
 }
 
@@ -247,8 +268,8 @@ fn cut_sums() {
     for (in_channels, out_channels, splits, epilogue) in
         [(128, 16, 2, PLAIN), (176, 24, 3, per_channel), (113, 9, 2, residual)]
     {
-        for element in Element::ALL {
-            let case = Case::new(element, same(2, (4, 5), in_channels, out_channels), epilogue, 11);
+        for way in WAYS {
+            let case = Case::new(way, same(2, (4, 5), in_channels, out_channels), epilogue, 11);
             let plan = case.plan();
             assert_eq!((plan.launches.len(), plan.launches[0].grid[1]), (2, splits));
             let together = case.carry_out(&plan);
@@ -261,13 +282,13 @@ fn cut_sums() {
 #[test]
 fn linear_layers() {
     for (rows, inputs, outputs) in [(2, 320, 72), (77, 48, 40), (70, 33, 9)] {
-        for (element, activation) in
-            Element::ALL.into_iter().zip([Activation::Gelu, Activation::Silu, Activation::Tanh])
-        {
+        let activations = [Activation::Gelu, Activation::Silu, Activation::Tanh].into_iter().cycle();
+        for ((architecture, element), activation) in WAYS.into_iter().zip(activations) {
             let epilogue = Epilogue { bias: true, addend: Addend::Residual, activation };
             let shape = Conv2dShape { kernel: (1, 1), padding: (0, 0), ..same(1, (1, rows), inputs, outputs) };
-            let case = Case::new(element, shape, epilogue, 5);
-            case.assert_computes(&case.carry_out(&linear(element, rows, inputs, outputs, epilogue)));
+            let case = Case::new((architecture, element), shape, epilogue, 5);
+            let plan = linear(architecture, element, (rows, inputs, outputs), epilogue);
+            case.assert_computes(&case.carry_out(&plan));
         }
     }
 }
@@ -283,9 +304,19 @@ fn assert_images_keep_their_bits(case: &Case, together: &[f32]) {
 
 /// A batch whose size calls for the tile `together`, and its images in the tile `alone`.
 fn check_tiles(batch: usize, out_channels: usize, together: &str, alone: &str) {
+    check_tiles_of(Architecture::Sm80, same(batch, (48, 48), 8, out_channels), together, alone);
+}
+
+/// The same with `wgmma`; six steps, so that each stage of the ring is used again, and the last one is not whole.
+fn check_tiles_of_warpgroups(batch: usize, out_channels: usize, together: &str, alone: &str) {
+    let [together, alone] = [together, alone].map(|tile| format!("warpgroup_{tile}"));
+    check_tiles_of(Architecture::Sm90a, same(batch, (48, 48), 40, out_channels), &together, &alone);
+}
+
+fn check_tiles_of(architecture: Architecture, shape: Conv2dShape, together: &str, alone: &str) {
     let epilogue = Epilogue { bias: true, addend: Addend::PerChannel, activation: Activation::Silu };
     for (element, name) in [(Element::F16, "f16"), (Element::Bf16, "bf16")] {
-        let case = Case::new(element, same(batch, (48, 48), 8, out_channels), epilogue, 3);
+        let case = Case::new((architecture, element), shape, epilogue, 3);
         let plan = case.plan();
         assert_eq!(plan.launches[0].kernel, format!("conv2d_{together}_{name}"));
         assert_eq!(case.alone(0).plan().launches[0].kernel, format!("conv2d_{alone}_{name}"));
@@ -315,11 +346,36 @@ fn images_keep_their_bits_in_tiles_of_256x128() {
     check_tiles(12, 128, "256x128", "64x64");
 }
 
+#[test]
+fn images_keep_their_bits_in_tiles_of_warpgroups_of_128x64() {
+    check_tiles_of_warpgroups(4, 64, "128x64", "64x32");
+}
+
+#[test]
+fn images_keep_their_bits_in_tiles_of_warpgroups_of_128x128() {
+    check_tiles_of_warpgroups(4, 128, "128x128", "64x64");
+}
+
+#[test]
+fn images_keep_their_bits_in_tiles_of_warpgroups_of_128x160() {
+    check_tiles_of_warpgroups(4, 160, "128x160", "64x64");
+}
+
+#[test]
+fn images_keep_their_bits_in_tiles_of_warpgroups_of_256x128() {
+    check_tiles_of_warpgroups(8, 128, "256x128", "64x64");
+}
+
+#[test]
+fn images_keep_their_bits_in_tiles_of_warpgroups_of_256x160() {
+    check_tiles_of_warpgroups(8, 160, "256x160", "64x64");
+}
+
 /// By the kernels that have one tile for all.
 #[test]
 fn images_keep_their_bits_in_any_company() {
     for (element, in_channels) in [(Element::F32, 8), (Element::F32, 5), (Element::F16, 5), (Element::Bf16, 5)] {
-        let case = Case::new(element, same(4, (7, 6), in_channels, 70), PLAIN, 9);
+        let case = Case::new((Architecture::Sm80, element), same(4, (7, 6), in_channels, 70), PLAIN, 9);
         assert_images_keep_their_bits(&case, &case.carry_out(&case.plan()));
     }
 }

@@ -78,11 +78,23 @@ fn decode(bytes: &[u8], element: Element) -> Vec<f32> {
     }
 }
 
-/// Carries a plan out on the simulator, with the warps of a block in both orders and the PTX of both architectures: they agree in
-/// every bit. Gives each output's numbers.
+/// Carries a plan out that is for any device, with the PTX of two architectures. Gives each output's numbers.
 fn run(plan: &Plan, element: Element, inputs: &[Input], outputs: &[Output]) -> Vec<Vec<f32>> {
-    let first = run_once(plan, element, inputs, outputs, (Architecture::Sm80, WarpOrder::Forward));
-    for way in [(Architecture::Sm80, WarpOrder::Backward), (Architecture::Sm90, WarpOrder::Forward)] {
+    run_on(&[Architecture::Sm80, Architecture::Sm90], plan, element, inputs, outputs)
+}
+
+/// Carries a plan out on the simulator, with the warps of a block in both orders and the PTX of all that it is for: they agree in every
+/// bit. Gives each output's numbers.
+fn run_on(
+    architectures: &[Architecture],
+    plan: &Plan,
+    element: Element,
+    inputs: &[Input],
+    outputs: &[Output],
+) -> Vec<Vec<f32>> {
+    let first = run_once(plan, element, inputs, outputs, (architectures[0], WarpOrder::Forward));
+    let others = architectures[1..].iter().map(|architecture| (*architecture, WarpOrder::Forward));
+    for way in [(architectures[0], WarpOrder::Backward)].into_iter().chain(others) {
         let again = run_once(plan, element, inputs, outputs, way);
         assert!(again == first, "{way:?} gives other bits");
     }
