@@ -8,9 +8,7 @@ use super::opcode::Type;
 use super::{Action, Decoder, Members};
 use crate::assemble::Arg;
 use crate::fault::FaultKind;
-use crate::machine::{
-    Accumulator, CHUNK, Condition, Effect, Mask, Slot, Space, Stored, Trouble, WARP, Warp, effect,
-};
+use crate::machine::{Accumulator, CHUNK, Condition, Effect, Mask, Slot, Space, Stored, Trouble, WARP, Warp, effect};
 use crate::number::{Bf16, F16, Small};
 use crate::syntax::Number;
 use std::marker::PhantomData;

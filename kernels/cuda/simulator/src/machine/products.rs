@@ -61,7 +61,9 @@ impl Products {
         let mixes = |product: &Product| {
             product.accumulators != *accumulators && accumulators.iter().any(|one| product.accumulators.contains(one))
         };
-        if !self.is_fenced || accumulators.iter().any(|one| self.touched.contains(one)) || self.pending.iter().any(mixes)
+        if !self.is_fenced
+            || accumulators.iter().any(|one| self.touched.contains(one))
+            || self.pending.iter().any(mixes)
         {
             return Err(FaultKind::Accumulator);
         }

@@ -54,7 +54,7 @@ impl Layout {
 
 /// Rows of 128 bytes, whose chunks are exchanged by the row's number in its eight.
 const SWIZZLE_128: Layout = Layout {
-    place: |row, chunk| row * 128 + (chunk ^ row % 8) * 16,
+    place: |row, chunk| row * 128 + (chunk ^ (row % 8)) * 16,
     leading: 16,
     stride: 1024,
     swizzle: 1,
@@ -65,14 +65,14 @@ const LAYOUTS: [Layout; 4] = [
     SWIZZLE_128,
     // Two rows fill 128 bytes; four pairs of them are a pattern.
     Layout {
-        place: |row, chunk| row * 64 + (chunk ^ row / 2 % 4) * 16,
+        place: |row, chunk| row * 64 + (chunk ^ (row / 2 % 4)) * 16,
         leading: 16,
         stride: 512,
         swizzle: 2,
         chunks: 4,
     },
     Layout {
-        place: |row, chunk| row * 32 + (chunk ^ row / 4 % 2) * 16,
+        place: |row, chunk| row * 32 + (chunk ^ (row / 4 % 2)) * 16,
         leading: 16,
         stride: 256,
         swizzle: 3,
