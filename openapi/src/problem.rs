@@ -149,6 +149,8 @@ named! {
         ModelError = "model_error",
         /// 500: the model's numbers became infinite or undefined.
         NanOutput = "nan_output",
+        /// 500: the server broke down several times while it made the picture, and does not try again.
+        TooManyCrashes = "too_many_crashes",
         /// 501: this server does not do that.
         NotImplemented = "not_implemented",
         /// 503: there is no memory for the picture.

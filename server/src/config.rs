@@ -31,7 +31,8 @@ pub struct ServeArgs {
     pub models: Option<PathBuf>,
     #[command(flatten)]
     pub device: DeviceArgs,
-    /// A folder for what must outlive the process. It is made if it does not exist; nothing is kept in it yet
+    /// A folder for generations, so that what was accepted is finished by the next process when this one crashes or stops, and what is
+    /// finished can still be fetched. It is made if it does not exist, and belongs to one process at a time [default: in memory alone]
     #[arg(long, value_name = "DIR", env = "X0_DATA_DIR")]
     pub data_dir: Option<PathBuf>,
     /// A model for requests that name none; may be given once for each kind of model [default: the embedded ones]

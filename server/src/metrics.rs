@@ -211,6 +211,11 @@ impl Metrics {
         self.counter("x0_jobs_submitted_total", labels).increment(1);
     }
 
+    /// A generation that an earlier process left unfinished was taken up again.
+    pub fn job_resumed(&self, model: &str) {
+        self.counter("x0_jobs_resumed_total", vec![model_label(model)]).increment(1);
+    }
+
     pub fn job_rejected(&self, reason: ErrorCode) {
         self.counter("x0_jobs_rejected_total", vec![Label::new("reason", reason.name())]).increment(1);
     }
@@ -359,6 +364,8 @@ pub enum Outcome {
     Cancelled,
     /// Its deadline passed before it was done.
     Expired,
+    /// It was not finished, and waits for the next process.
+    HandedBack,
 }
 
 impl Outcome {
@@ -368,6 +375,7 @@ impl Outcome {
             Outcome::Failed => "failed",
             Outcome::Cancelled => "cancelled",
             Outcome::Expired => "expired",
+            Outcome::HandedBack => "handed_back",
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,6 +13,7 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
+use tokio_util::task::AbortOnDropHandle;
 use x0_engine::{Denoiser, Engine, EngineOptions, SchedulerOptions, SpawnError};
 use x0_model::Picture;
 
@@ -27,7 +29,7 @@ use crate::http::sdapi::Sdapi;
 use crate::http::{accept, router};
 use crate::metrics::Metrics;
 use crate::shutdown::{Lifecycle, Stage, Stopped};
-use crate::store::MemoryStore;
+use crate::store::{DurableStore, JobStore, MemoryStore, MemoryStoreOptions, OpenStoreError, Unfinished};
 use crate::validate::{Validator, Work};
 
 /// Requests with pictures in them that are checked at once.
@@ -44,6 +46,8 @@ pub struct Server {
     app: AppState,
     engine: Engine<Work>,
     connections: JoinHandle<()>,
+    /// Takes up what an earlier process left.
+    _resuming: AbortOnDropHandle<()>,
     shutdown: ShutdownConfig,
 }
 
@@ -56,6 +60,8 @@ pub enum StartError {
     Engine(String),
     #[error("--keys: {0}")]
     Keys(#[from] KeyFileError),
+    #[error("--data-dir: {folder}: {source}")]
+    Store { folder: String, source: OpenStoreError },
     #[error("the metrics: {0}")]
     Metrics(#[from] BuildError),
 }
@@ -89,10 +95,13 @@ impl Server {
         let scheduler = SchedulerOptions { policy: config.policy, ..SchedulerOptions::default() };
         let options = EngineOptions { scheduler, max_jobs: config.queue_size, ..EngineOptions::default() };
         let engine = Engine::spawn(options, make_denoiser, outlet).map_err(|error| StartError::Engine(told(&error)))?;
-        let store = Arc::new(MemoryStore::new(config.store));
+        let (store, unfinished) = open_store(config.data_dir, config.store).await?;
+        let generations = Generations::new(store, engine.handle(), inboxes.clone(), metrics.clone());
+        let validator = Validator::new(catalog, config.default_models, config.limits);
+        let resuming = AbortOnDropHandle::new(tokio::spawn(generations.resume(validator.clone(), unfinished)));
         let app = AppState::new(App {
-            generations: Generations::new(store, engine.handle(), inboxes.clone(), metrics.clone()),
-            validator: Validator::new(catalog, config.default_models, config.limits),
+            generations,
+            validator,
             fetcher: config.fetcher,
             checking: Semaphore::new(CHECKING),
             engine: engine.handle(),
@@ -112,7 +121,7 @@ impl Server {
         let serving =
             accept::serve(listener, router::router(app.clone()), config.connections, app.lifecycle.clone(), metrics);
         let connections = tokio::spawn(serving);
-        Ok(Self { address, app, engine, connections, shutdown: config.shutdown })
+        Ok(Self { address, app, engine, connections, _resuming: resuming, shutdown: config.shutdown })
     }
 
     /// Where it listens.
@@ -154,6 +163,19 @@ impl Server {
         tracing::info!("stopped");
         stopped
     }
+}
+
+/// The store in a folder, with what is to be taken up from there; without one, a store that forgets everything with the process.
+async fn open_store(
+    folder: Option<PathBuf>,
+    options: MemoryStoreOptions,
+) -> Result<(Arc<dyn JobStore>, Vec<Unfinished>), StartError> {
+    let Some(folder) = folder else { return Ok((Arc::new(MemoryStore::new(options)), Vec::new())) };
+    let name = folder.display().to_string();
+    let opened = tokio::task::spawn_blocking(move || DurableStore::open(&folder, options)).await;
+    let opened = opened.unwrap_or_else(|error| Err(OpenStoreError::Io(error.into())));
+    let (store, unfinished) = opened.map_err(|source| StartError::Store { folder: name, source })?;
+    Ok((Arc::new(store), unfinished))
 }
 
 async fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {

@@ -23,10 +23,6 @@ const GRACE: Duration = Duration::from_secs(20);
 pub fn serve(args: ServeArgs) -> Result<(), CommandError> {
     let _exporter = telemetry::init(&args.log).map_err(|error| CommandError::Usage(error.to_string()))?;
     let config = args.config().map_err(|error| CommandError::Usage(error.to_string()))?;
-    if let Some(data_dir) = &config.data_dir {
-        let failed = |error| CommandError::Usage(format!("--data-dir: {}: {error}", data_dir.display()));
-        std::fs::create_dir_all(data_dir).map_err(failed)?;
-    }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(CommandError::failed)?;
     let served = runtime.block_on(run(config));
     // A model call or an encoding that hangs must not keep the process.
@@ -49,7 +45,7 @@ async fn run(config: Config) -> Result<(), CommandError> {
     let denoiser = library.clone();
     let make_denoiser = move || Ok::<_, std::convert::Infallible>(ModelDenoiser::new(denoiser));
     let server = Server::start(config, &device, library.clone(), make_denoiser).await.map_err(|error| match error {
-        StartError::Keys(_) => CommandError::Usage(error.to_string()),
+        StartError::Keys(_) | StartError::Store { .. } => CommandError::Usage(error.to_string()),
         StartError::Listen { .. } | StartError::Engine(_) | StartError::Metrics(_) => CommandError::failed(error),
     })?;
 

@@ -9,6 +9,8 @@ mod url;
 use std::sync::Arc;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 use futures::future::join;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -100,6 +102,21 @@ pub struct Fetched {
     pub init_image: Option<Result<Bytes, FetchError>>,
     pub mask_image: Option<Result<Bytes, FetchError>>,
     _turn: Option<OwnedSemaphorePermit>,
+}
+
+impl Fetched {
+    /// The request with the pictures themselves in the place of their addresses.
+    pub fn laid_into(&self, request: &GenerationRequest) -> GenerationRequest {
+        let mut request = request.clone();
+        for (field, fetched) in
+            [(&mut request.init_image, &self.init_image), (&mut request.mask_image, &self.mask_image)]
+        {
+            if let Some(Ok(file)) = fetched {
+                *field = Some(BASE64.encode(file));
+            }
+        }
+        request
+    }
 }
 
 impl Fetcher {

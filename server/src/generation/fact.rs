@@ -4,12 +4,18 @@ use std::fmt;
 use std::str::FromStr;
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 use x0_openapi::{GenerationError, ImageRecord, PreviewEvent, StepEvent};
 
 /// What is remembered and never lost.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Fact {
-    Queued { position: u32, eta_seconds: Option<f64> },
+    /// Once in each run of the generation.
+    Queued {
+        position: u32,
+        eta_seconds: Option<f64>,
+    },
     Started,
     Image(FinishedImage),
     Succeeded,
@@ -18,10 +24,12 @@ pub enum Fact {
 }
 
 /// A picture, encoded as the request wants it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FinishedImage {
     /// With `b64` where the request asks for it.
     pub record: ImageRecord,
+    /// Kept elsewhere where a fact is written down.
+    #[serde(skip)]
     pub file: Bytes,
 }
 

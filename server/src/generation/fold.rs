@@ -1,7 +1,7 @@
 //! A record is the fold of a generation's facts.
 
 use jiff::Timestamp;
-use x0_openapi::{Event, GenerationRecord, QueuedEvent, StartedEvent, State};
+use x0_openapi::{Event, GenerationRecord, QueuedEvent, StartedEvent, State, Timings};
 
 use super::{Fact, Glimpse};
 
@@ -24,13 +24,26 @@ impl Fold {
         &self.record
     }
 
-    /// Adds a fact and gives the event that tells of it; nothing once the generation has ended.
+    /// Whether a fact says anything new: nothing does once the generation has ended, nor does an image that is there, which another run of
+    /// the generation made.
+    pub fn takes(&self, fact: &Fact) -> bool {
+        let known = match fact {
+            Fact::Image(image) => self.record.images.iter().any(|other| other.index == image.record.index),
+            Fact::Queued { .. } | Fact::Started | Fact::Succeeded | Fact::Failed(_) | Fact::Cancelled => false,
+        };
+        !self.record.state.is_terminal() && !known
+    }
+
+    /// Adds a fact and gives the event that tells of it; nothing if it says nothing new.
     pub fn fact(&mut self, fact: Fact, at: Timestamp) -> Option<Event> {
-        if self.record.state.is_terminal() {
+        if !self.takes(&fact) {
             return None;
         }
         Some(match fact {
-            Fact::Queued { position, eta_seconds } => self.queued(position, eta_seconds),
+            Fact::Queued { position, eta_seconds } => {
+                self.begin_anew();
+                self.queued(position, eta_seconds)
+            }
             Fact::Started => {
                 self.record.state = State::Running;
                 self.record.position = None;
@@ -72,6 +85,15 @@ impl Fold {
             }
             Glimpse::Preview(preview) => Event::Preview(preview),
         })
+    }
+
+    /// Forgets the run before, except for its images.
+    fn begin_anew(&mut self) {
+        self.record.state = State::Queued;
+        self.record.started_at = None;
+        self.record.timings = Timings::default();
+        self.steps_done.fill(0);
+        self.record.progress.step = 0;
     }
 
     fn queued(&mut self, position: u32, eta_seconds: Option<f64>) -> Event {

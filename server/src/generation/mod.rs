@@ -2,12 +2,15 @@
 //!
 //! [`Generations`] takes an order to the store and to the engine; requests reach it through [`Own`], which knows whose they are. What the engine tells of it comes through the [`Outlet`] to the
 //! generation's recorder, which encodes pictures and appends [`Fact`]s to the store. A record is the [`Fold`] of its facts.
+//!
+//! What a process leaves unfinished the next one takes up again, where the store can keep it: see [`Generations::resume`].
 
 mod fact;
 mod fold;
 mod outlet;
 mod own;
 mod recorder;
+mod resume;
 mod service;
 
 pub use fact::{EventId, Fact, FinishedImage, Glimpse};

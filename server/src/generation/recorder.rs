@@ -15,7 +15,7 @@ use x0_openapi::{ErrorCode, GenerationError, ImageRecord, PreviewEvent, Resolved
 use super::{Fact, FinishedImage, Glimpse};
 use crate::metrics::{Held, Metrics, Outcome};
 use crate::picture::{Encoding, encode, fit};
-use crate::store::{JobStore, StoreError};
+use crate::store::{JobStore, Kept, Leaving, StoreError};
 use crate::validate::{Order, Work};
 
 /// Takes the engine's events of one generation, encodes their pictures, and appends them to the store, in order. It is the only
@@ -65,10 +65,24 @@ impl Recorder {
             code: ErrorCode::EngineUnavailable,
             message: "the engine stopped before the generation was finished".to_owned(),
         };
-        if let Err(error) = self.store.append(self.id, Fact::Failed(error)).await {
-            tracing::error!(%error, "the end of a generation could not be stored");
+        match self.leave(Leaving::BrokenDown, error).await {
+            Ok(outcome) => self.finish(outcome),
+            Err(error) => {
+                tracing::error!(%error, "the end of a generation could not be stored");
+                self.finish(Outcome::Failed);
+            }
         }
-        self.finish(Outcome::Failed);
+    }
+
+    /// Leaves what this process cannot finish to the next one, or else ends it with `error`.
+    async fn leave(&self, reason: Leaving, error: GenerationError) -> Result<Outcome, StoreError> {
+        match self.store.leave(self.id, reason).await? {
+            Kept::Yes => Ok(Outcome::HandedBack),
+            Kept::No => {
+                self.store.append(self.id, Fact::Failed(error)).await?;
+                Ok(Outcome::Failed)
+            }
+        }
     }
 
     /// Writes down one event; how the generation ended, if it was the last.
@@ -97,12 +111,10 @@ impl Recorder {
                 tracing::warn!(code = failure.code.as_str(), error = failure.message, "failed");
                 self.metrics.job_failed(failure.code);
                 let outcome = match failure.code {
+                    FailureCode::DeviceLost => return self.leave(Leaving::BrokenDown, told(failure)).await.map(Some),
+                    FailureCode::ShuttingDown => return self.leave(Leaving::Stopping, told(failure)).await.map(Some),
                     FailureCode::DeadlineExceeded => Outcome::Expired,
-                    FailureCode::NanOutput
-                    | FailureCode::OutOfMemory
-                    | FailureCode::DeviceLost
-                    | FailureCode::ModelError
-                    | FailureCode::ShuttingDown => Outcome::Failed,
+                    FailureCode::NanOutput | FailureCode::OutOfMemory | FailureCode::ModelError => Outcome::Failed,
                 };
                 return self.end(Fact::Failed(told(failure)), outcome).await;
             }

@@ -1,6 +1,7 @@
 //! Accepting generations, waiting for them, and cancelling them.
 
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures::StreamExt as _;
@@ -11,6 +12,7 @@ use uuid::Uuid;
 use x0_engine::{EngineHandle, JobId, Rejected, Snapshot};
 use x0_openapi::{Event, GenerationRecord};
 
+use super::Fact;
 use super::outlet::Inboxes;
 use super::own::Own;
 use super::recorder::Recorder;
@@ -35,6 +37,22 @@ pub struct Generations {
     encoders: Arc<Semaphore>,
     /// The recorders that are at work.
     recorders: TaskTracker,
+    /// What an earlier process left and the engine has not got yet.
+    waiting: Arc<Mutex<HashSet<Uuid>>>,
+}
+
+/// A remembered generation on its way to the engine.
+#[derive(Debug)]
+pub(super) struct Submission<'a> {
+    pub(super) id: Uuid,
+    pub(super) owner: Owner,
+    pub(super) order: &'a Order,
+    pub(super) accepted: Instant,
+    /// Whether its place in the queue was written down.
+    pub(super) queued: bool,
+    /// What it takes of what its caller may use, until it has ended.
+    pub(super) place: Option<Hold>,
+    pub(super) trail: Option<Trail>,
 }
 
 /// An order that was accepted.
@@ -68,7 +86,7 @@ impl Generations {
     pub fn new(store: Arc<dyn JobStore>, engine: EngineHandle<Work>, inboxes: Arc<Inboxes>, metrics: Metrics) -> Self {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let encoders = Arc::new(Semaphore::new(processors));
-        Self { store, engine, inboxes, metrics, encoders, recorders: TaskTracker::new() }
+        Self { store, engine, inboxes, metrics, encoders, recorders: TaskTracker::new(), waiting: Arc::default() }
     }
 
     /// What a caller can reach of it.
@@ -95,16 +113,16 @@ impl Generations {
     async fn accept_whole(
         &self,
         caller: Caller,
-        order: Order,
+        mut order: Order,
         key: Option<IdempotencyKey>,
         trail: Option<Trail>,
     ) -> Result<Accepted, Refused> {
         let owner = caller.owner();
-        let id = Uuid::now_v7();
+        let (id, request) = (Uuid::now_v7(), order.take_request());
         let mut record = order.record(id, now());
         let ahead = self.engine.snapshot();
         record.position = u32::try_from(ahead.queued + ahead.running).ok();
-        match self.store.create(NewGeneration { record: record.clone(), owner, key }).await? {
+        match self.store.create(NewGeneration { record: record.clone(), owner, key, request }).await? {
             Created::New => {}
             Created::Replayed(earlier) => {
                 let record = self.store.get(owner, earlier).await?.ok_or(Refused::KeyMismatch)?;
@@ -112,7 +130,11 @@ impl Generations {
             }
             Created::Mismatch => return Err(Refused::KeyMismatch),
         }
-        if let Err(refused) = self.submit(id, &caller, &order, ahead, trail) {
+        let submitted = self.place(&caller, &order, ahead).and_then(|place| {
+            let accepted = Instant::now();
+            self.submit(Submission { id, owner, order: &order, accepted, queued: false, place, trail })
+        });
+        if let Err(refused) = submitted {
             self.store.discard(id).await?;
             return Err(refused);
         }
@@ -121,19 +143,11 @@ impl Generations {
     }
 
     /// Hands a remembered generation to the engine, with someone who writes down what becomes of it.
-    fn submit(
-        &self,
-        id: Uuid,
-        caller: &Caller,
-        order: &Order,
-        ahead: Snapshot,
-        trail: Option<Trail>,
-    ) -> Result<(), Refused> {
-        let now = Instant::now();
-        let place = self.place(caller, order, ahead)?;
+    pub(super) fn submit(&self, submission: Submission<'_>) -> Result<(), Refused> {
+        let Submission { id, owner, order, accepted, queued, place, trail } = submission;
         let request = order.resolved();
         let waits = self.metrics.job_waits(&request.model, request.priority);
-        let job = order.job(id, caller.owner().tenant(), now);
+        let job = order.job(id, owner.tenant(), accepted);
         let inbox = self.inboxes.open(job.id, job.images.get()).ok_or(Refused::EngineGone)?;
         if let Err(rejected) = self.engine.submit(job) {
             self.inboxes.close(JobId(id.as_u128()));
@@ -143,7 +157,7 @@ impl Generations {
                 Rejected::Draining => Refused::EngineGone,
             });
         }
-        let span = span(id, caller, order, trail);
+        let span = span(id, owner, order, trail);
         let recorder = Recorder {
             id,
             order: order.clone(),
@@ -151,8 +165,8 @@ impl Generations {
             engine: self.engine.clone(),
             metrics: self.metrics.clone(),
             encoders: self.encoders.clone(),
-            accepted: now,
-            queued: false,
+            accepted,
+            queued,
             waits: Some(waits),
             phase: span.in_scope(|| error_span!("queue")),
         };
@@ -180,7 +194,31 @@ impl Generations {
 
     /// Asks for the end of a generation; it comes with the next step.
     pub(super) fn cancel(&self, id: Uuid) {
-        self.engine.cancel(JobId(id.as_u128()));
+        if self.leave_waiting(id) {
+            let store = self.store.clone();
+            // The engine has not got it: nobody else writes to it.
+            self.recorders.spawn(async move {
+                if let Err(error) = store.append(id, Fact::Cancelled).await {
+                    tracing::error!(%error, "a cancellation could not be stored");
+                }
+            });
+        } else {
+            self.engine.cancel(JobId(id.as_u128()));
+        }
+    }
+
+    /// Whether a generation was among those that wait for the engine; now it is not.
+    pub(super) fn leave_waiting(&self, id: Uuid) -> bool {
+        self.waiting().remove(&id)
+    }
+
+    pub(super) fn waiting(&self) -> MutexGuard<'_, HashSet<Uuid>> {
+        // Nothing panics while it holds the lock.
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn metrics(&self) -> &Metrics {
+        &self.metrics
     }
 
     /// Waits for the end of a generation and gives its record; `None` if it is not known. The record is the fold of the events that
@@ -214,14 +252,14 @@ impl Generations {
 }
 
 /// The span of a generation. It outlives that of its request, and so is not within it, but knows it.
-fn span(id: Uuid, caller: &Caller, order: &Order, trail: Option<Trail>) -> Span {
+fn span(id: Uuid, owner: Owner, order: &Order, trail: Option<Trail>) -> Span {
     let span = error_span!(
         parent: None,
         "image_generation",
         generation = %id,
         request_id = trail.as_ref().map(|trail| trail.request_id.as_str()),
         trace_id = trail.as_ref().map(|trail| trail.span.trace_id()),
-        key_id = caller.owner().0.map(tracing::field::display),
+        key_id = owner.0.map(tracing::field::display),
         model = order.resolved().model,
     );
     adopt(&span, trail.map(|trail| trail.span));

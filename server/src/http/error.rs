@@ -210,7 +210,7 @@ fn status(code: ErrorCode) -> StatusCode {
         | E::MaskMismatch
         | E::IdempotencyMismatch => StatusCode::UNPROCESSABLE_ENTITY,
         E::TooManyStreams | E::RateLimited | E::QueueQuota | E::CostQuota => StatusCode::TOO_MANY_REQUESTS,
-        E::InternalError | E::ModelError | E::NanOutput => StatusCode::INTERNAL_SERVER_ERROR,
+        E::InternalError | E::ModelError | E::NanOutput | E::TooManyCrashes => StatusCode::INTERNAL_SERVER_ERROR,
         E::NotImplemented => StatusCode::NOT_IMPLEMENTED,
         E::OutOfMemory | E::DeviceLost | E::QueueFull | E::Overloaded | E::ShuttingDown | E::EngineUnavailable => {
             StatusCode::SERVICE_UNAVAILABLE

@@ -38,7 +38,10 @@ struct State {
     fold: Fold,
     /// By index.
     files: Vec<Option<StoredImage>>,
-    facts: Vec<Entry>,
+    /// Each by its name, in order.
+    facts: Vec<(EventId, Entry)>,
+    /// The run of the generation that facts belong to from now on.
+    attempt: u32,
     glimpses: VecDeque<Entry>,
     /// The number of the next entry, fact or glimpse.
     next: u64,
@@ -74,8 +77,8 @@ impl Entry {
 impl Journal {
     pub(super) fn new(record: GenerationRecord, owner: Owner, total: Arc<AtomicU64>) -> Self {
         let files = vec![None; record.request.n as usize];
-        let state =
-            State { fold: Fold::new(record), files, facts: Vec::new(), glimpses: VecDeque::new(), next: 0, bytes: 0 };
+        let fold = Fold::new(record);
+        let state = State { fold, files, facts: Vec::new(), attempt: 1, glimpses: VecDeque::new(), next: 0, bytes: 0 };
         Self { owner, state: Mutex::new(state), changed: watch::Sender::new(()), total }
     }
 
@@ -96,6 +99,16 @@ impl Journal {
         self.lock().files.get(index as usize)?.clone()
     }
 
+    /// Whether a fact says anything new.
+    pub(super) fn takes(&self, fact: &Fact) -> bool {
+        self.lock().fold.takes(fact)
+    }
+
+    /// Facts belong to this run of the generation from now on.
+    pub(super) fn begin_attempt(&self, attempt: u32) {
+        self.lock().attempt = attempt;
+    }
+
     pub(super) fn append(&self, fact: Fact, at: Timestamp) {
         let mut state = self.lock();
         let file = match &fact {
@@ -111,7 +124,8 @@ impl Journal {
             *place = Some(image);
         }
         let entry = state.number(event);
-        state.facts.push(entry);
+        let id = state.next_id();
+        state.facts.push((id, entry));
         if state.has_ended() && self.changed.receiver_count() == 0 {
             state.glimpses.clear();
         }
@@ -156,7 +170,8 @@ impl Journal {
 
     fn account(&self, state: &mut State) {
         let files: usize = state.files.iter().flatten().map(|image| image.file.len()).sum();
-        let events: usize = state.facts.iter().chain(&state.glimpses).map(Entry::bytes).sum();
+        let facts = state.facts.iter().map(|(_, entry)| entry);
+        let events: usize = facts.chain(&state.glimpses).map(Entry::bytes).sum();
         let bytes = (files + events) as u64;
         self.total.fetch_add(bytes, Ordering::Relaxed);
         self.total.fetch_sub(std::mem::replace(&mut state.bytes, bytes), Ordering::Relaxed);
@@ -181,10 +196,19 @@ impl State {
         Entry { number, event: Arc::new(event) }
     }
 
+    /// What the next fact is called.
+    fn next_id(&self) -> EventId {
+        let n = match self.facts.last() {
+            Some((last, _)) if last.attempt == self.attempt => last.n + 1,
+            Some(_) | None => 1,
+        };
+        EventId { attempt: self.attempt, n }
+    }
+
     /// How many facts a reader has who has read `after`.
     fn facts_up_to(&self, after: Option<EventId>) -> usize {
-        let known = after.filter(|id| id.attempt == 1 && id.n as usize <= self.facts.len());
-        known.map_or(0, |id| id.n as usize)
+        let place = |after| self.facts.iter().position(|(id, _)| *id == after);
+        after.and_then(place).map_or(0, |place| place + 1)
     }
 
     fn latest_preview(&self) -> Option<u64> {
@@ -251,14 +275,15 @@ impl Follower {
         }
         let fact = state.facts.get(self.facts_read);
         let glimpse = state.glimpses.iter().find(|entry| entry.number >= self.glimpses_read);
-        if let Some(glimpse) = glimpse.filter(|glimpse| fact.is_none_or(|fact| glimpse.number < fact.number)) {
+        if let Some(glimpse) = glimpse.filter(|glimpse| fact.is_none_or(|(_, fact)| glimpse.number < fact.number)) {
             self.glimpses_read = glimpse.number + 1;
             return Some(Delivery { id: None, event: glimpse.event.clone() });
         }
-        let event = fact?.event.clone();
+        let (id, fact) = fact?;
+        let (id, event) = (Some(*id), fact.event.clone());
         self.facts_read += 1;
         self.ended = state.has_ended() && self.facts_read == state.facts.len();
-        Some(Delivery { id: Some(EventId { attempt: 1, n: self.facts_read as u32 }), event })
+        Some(Delivery { id, event })
     }
 }
 

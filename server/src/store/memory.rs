@@ -11,7 +11,7 @@ use uuid::Uuid;
 use x0_openapi::{GenerationList, GenerationRecord};
 
 use super::journal::Journal;
-use super::{Created, Followed, IdempotencyKey, JobStore, NewGeneration, Page, StoreError, StoredImage};
+use super::{Created, Followed, IdempotencyKey, JobStore, Kept, Leaving, NewGeneration, Page, StoreError, StoredImage};
 use crate::auth::Owner;
 use crate::clock::now;
 use crate::generation::{EventId, Fact, Glimpse};
@@ -62,61 +62,102 @@ impl MemoryStore {
         self.journal(id).filter(|journal| journal.owner() == owner)
     }
 
-    /// Forgets the oldest generations that have ended, until the rest is within the bounds. `kept` stays in any case.
-    fn forget(&self, index: &mut Index, kept: Uuid, now: Timestamp) {
+    /// The generation that was made with an idempotency key, and the fingerprint of its request.
+    fn of_key(index: &Index, owner: Owner, key: &IdempotencyKey) -> Option<Created> {
+        let (known, earlier) = index.keys.get(&(owner, key.key.clone()))?;
+        Some(if *known == key.fingerprint { Created::Replayed(*earlier) } else { Created::Mismatch })
+    }
+
+    /// The generation that an equal idempotency key made before.
+    pub(super) fn made_before(&self, owner: Owner, key: &IdempotencyKey) -> Option<Created> {
+        Self::of_key(&self.lock(), owner, key)
+    }
+
+    /// See [`JobStore::create`]. Also gives the generations that were forgotten for it.
+    pub(super) fn insert(&self, new: NewGeneration) -> (Created, Vec<Uuid>) {
+        let id = new.record.id;
+        let mut index = self.lock();
+        if let Some(key) = new.key {
+            if let Some(made) = Self::of_key(&index, new.owner, &key) {
+                return (made, Vec::new());
+            }
+            index.keys.insert((new.owner, key.key), (key.fingerprint, id));
+        }
+        index.journals.insert(id, Arc::new(Journal::new(new.record, new.owner, self.bytes.clone())));
+        let forgotten = self.forget(&mut index, id, now());
+        (Created::New, forgotten)
+    }
+
+    /// Whether a fact says anything new of a generation that is known.
+    pub(super) fn takes(&self, id: Uuid, fact: &Fact) -> bool {
+        self.journal(id).is_some_and(|journal| journal.takes(fact))
+    }
+
+    /// See [`JobStore::append`]. Gives the generations that were forgotten for it.
+    pub(super) fn add(&self, id: Uuid, fact: Fact, at: Timestamp) -> Vec<Uuid> {
+        let Some(journal) = self.journal(id) else { return Vec::new() };
+        journal.append(fact, at);
+        if self.bytes.load(Ordering::Relaxed) > self.options.bytes {
+            self.forget(&mut self.lock(), id, at)
+        } else {
+            Vec::new()
+        }
+    }
+
+    /// Facts of a generation belong to this run of it from now on.
+    pub(super) fn begin_attempt(&self, id: Uuid, attempt: u32) {
+        if let Some(journal) = self.journal(id) {
+            journal.begin_attempt(attempt);
+        }
+    }
+
+    /// Forgets the oldest generations that have ended, until the rest is within the bounds, and gives their ids. `kept` stays in any case.
+    fn forget(&self, index: &mut Index, kept: Uuid, now: Timestamp) -> Vec<Uuid> {
         let ended: Vec<(Uuid, Timestamp)> = index
             .journals
             .iter()
             .filter(|(id, _)| **id != kept)
             .filter_map(|(id, journal)| Some((*id, journal.finished_at()?)))
             .collect();
+        let mut forgotten = Vec::new();
         for (id, finished_at) in ended {
             let old = now.duration_since(finished_at).unsigned_abs() > self.options.age;
             let many = index.journals.len() > self.options.generations;
             let large = self.bytes.load(Ordering::Relaxed) > self.options.bytes;
             if old || many || large {
-                index.journals.remove(&id);
-                index.keys.retain(|_, (_, earlier)| *earlier != id);
+                index.remove(id);
+                forgotten.push(id);
             }
         }
+        forgotten
+    }
+}
+
+impl Index {
+    fn remove(&mut self, id: Uuid) {
+        self.journals.remove(&id);
+        self.keys.retain(|_, (_, earlier)| *earlier != id);
     }
 }
 
 #[async_trait]
 impl JobStore for MemoryStore {
     async fn create(&self, new: NewGeneration) -> Result<Created, StoreError> {
-        let id = new.record.id;
-        let now = now();
-        let mut index = self.lock();
-        if let Some(IdempotencyKey { key, fingerprint }) = new.key {
-            let key = (new.owner, key);
-            match index.keys.get(&key) {
-                Some((known, earlier)) if *known == fingerprint => return Ok(Created::Replayed(*earlier)),
-                Some(_) => return Ok(Created::Mismatch),
-                None => index.keys.insert(key, (fingerprint, id)),
-            };
-        }
-        index.journals.insert(id, Arc::new(Journal::new(new.record, new.owner, self.bytes.clone())));
-        self.forget(&mut index, id, now);
-        Ok(Created::New)
+        Ok(self.insert(new).0)
     }
 
     async fn discard(&self, id: Uuid) -> Result<(), StoreError> {
-        let mut index = self.lock();
-        index.journals.remove(&id);
-        index.keys.retain(|_, (_, earlier)| *earlier != id);
+        self.lock().remove(id);
         Ok(())
     }
 
     async fn append(&self, id: Uuid, fact: Fact) -> Result<(), StoreError> {
-        if let Some(journal) = self.journal(id) {
-            let now = now();
-            journal.append(fact, now);
-            if self.bytes.load(Ordering::Relaxed) > self.options.bytes {
-                self.forget(&mut self.lock(), id, now);
-            }
-        }
+        self.add(id, fact, now());
         Ok(())
+    }
+
+    async fn leave(&self, _: Uuid, _: Leaving) -> Result<Kept, StoreError> {
+        Ok(Kept::No)
     }
 
     fn show(&self, id: Uuid, glimpse: Glimpse) {

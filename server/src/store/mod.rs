@@ -1,5 +1,6 @@
 //! What is remembered of generations.
 
+mod durable;
 mod journal;
 mod memory;
 
@@ -10,11 +11,12 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;
 use uuid::Uuid;
-use x0_openapi::{Event, GenerationList, GenerationRecord, ImageFormat, State};
+use x0_openapi::{Event, GenerationList, GenerationRecord, GenerationRequest, ImageFormat, State};
 
 use crate::auth::Owner;
 use crate::generation::{EventId, Fact, Glimpse};
 
+pub use durable::{DurableStore, OpenStoreError, Unfinished};
 pub use memory::{MemoryStore, MemoryStoreOptions};
 
 /// Remembers generations and what happened to them.
@@ -32,6 +34,9 @@ pub trait JobStore: fmt::Debug + Send + Sync + 'static {
 
     /// Adds a fact. Facts after the terminal one are ignored, and so are facts of a generation that is not known.
     async fn append(&self, id: Uuid, fact: Fact) -> Result<(), StoreError>;
+
+    /// Leaves a generation that has not ended, and that nobody works on any more, to the next process, where this store can.
+    async fn leave(&self, id: Uuid, reason: Leaving) -> Result<Kept, StoreError>;
 
     /// Shows a glimpse to those who follow, as far as that is possible at once.
     fn show(&self, id: Uuid, glimpse: Glimpse);
@@ -56,6 +61,8 @@ pub struct NewGeneration {
     pub record: GenerationRecord,
     pub owner: Owner,
     pub key: Option<IdempotencyKey>,
+    /// What makes the same pictures again, pictures and seeds included.
+    pub request: GenerationRequest,
 }
 
 /// Which of its owner's requests this is, in the client's words: a repeated request finds the generation of the first.
@@ -74,6 +81,22 @@ pub enum Created {
     Replayed(Uuid),
     /// The idempotency key belongs to a different request.
     Mismatch,
+}
+
+/// Why a generation is left to the next process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Leaving {
+    /// This one was asked to stop.
+    Stopping,
+    /// Something broke down, and the generation may be why, if it was under way.
+    BrokenDown,
+}
+
+/// Whether another process will find a generation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kept {
+    Yes,
+    No,
 }
 
 /// An image's file.
@@ -121,3 +144,6 @@ pub struct Delivery {
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("the job store is unavailable: {0}")]
 pub struct StoreError(pub String);
+
+#[cfg(test)]
+mod tests;

@@ -11,8 +11,8 @@ use uuid::Uuid;
 use x0_engine::{BatchKey, Job, JobId, SecondPass, Tenant};
 use x0_model::{Cost, Picture, Request};
 use x0_openapi::{
-    GenerationRecord, ImageFormat, PreviewDecoder, Priority, Progress, ResolvedPreview, ResolvedRequest,
-    ResolvedVariation, Seed, State, Timings,
+    GenerationRecord, GenerationRequest, ImageFormat, OutputRequest, PreviewDecoder, Priority, Progress,
+    ResolvedPreview, ResolvedRequest, ResolvedVariation, Seed, State, Timings, VariationRequest,
 };
 
 use crate::infotext::infotext;
@@ -27,6 +27,8 @@ pub struct Order {
     warnings: Vec<String>,
     /// What the finished pictures are laid into.
     overlay: Option<Arc<Overlay>>,
+    /// The request as it was asked, with its pictures.
+    asked: Arc<GenerationRequest>,
 }
 
 /// What the denoiser needs to know of a job.
@@ -47,7 +49,28 @@ impl Work {
 
 impl Order {
     pub(crate) fn new(work: Work, cost: Cost, resolved: ResolvedRequest, warnings: Vec<String>) -> Self {
-        Self { work: Arc::new(work), cost, resolved, warnings, overlay: None }
+        Self { work: Arc::new(work), cost, resolved, warnings, overlay: None, asked: Arc::default() }
+    }
+
+    /// The same order, which remembers what was asked. Pictures that were named by their address have to be in it.
+    pub(crate) fn asked(self, request: GenerationRequest) -> Self {
+        Self { asked: Arc::new(request), ..self }
+    }
+
+    /// A request that makes the same pictures at another time, and has them in it. The order does not remember it any longer.
+    pub fn take_request(&mut self) -> GenerationRequest {
+        let asked = Arc::unwrap_or_clone(std::mem::take(&mut self.asked));
+        let ResolvedRequest { model, n, seed, variation, output, on_disconnect, .. } = &self.resolved;
+        let variation_seed = variation.map(|variation| variation.seed);
+        GenerationRequest {
+            model: Some(model.clone()),
+            n: Some(i64::from(*n)),
+            seed: Some(*seed),
+            variation: asked.variation.map(|asked| VariationRequest { seed: variation_seed, ..asked }),
+            output: Some(OutputRequest { format: Some(output.format), ..asked.output.unwrap_or_default() }),
+            on_disconnect: Some(*on_disconnect),
+            ..asked
+        }
     }
 
     /// The same order, whose finished pictures are laid into another one.
@@ -122,8 +145,8 @@ impl Order {
         u64::from(*n) * (u128::from(cells(*height, *width)) * u128::from(all_cells) / u128::from(first)) as u64
     }
 
-    /// The same for the engine.
-    pub fn job(&self, id: Uuid, tenant: Tenant, now: Instant) -> Job<Work> {
+    /// The same for the engine. A deadline counts from when it was accepted.
+    pub fn job(&self, id: Uuid, tenant: Tenant, accepted: Instant) -> Job<Work> {
         let Cost { calls, rows, tensor_height: height, tensor_width: width, context, second_pass } = self.cost;
         let model = &self.work.model;
         let key = |height, width| BatchKey { model: model.clone(), height, width, context };
@@ -145,7 +168,7 @@ impl Order {
             second_pass,
             rows: at_least_one(rows),
             preview_every: self.resolved.preview.and_then(|preview| NonZeroU32::new(preview.every)),
-            deadline: self.resolved.deadline_seconds.map(|seconds| now + Duration::from_secs_f64(seconds)),
+            deadline: self.resolved.deadline_seconds.map(|seconds| accepted + Duration::from_secs_f64(seconds)),
             work: self.work.clone(),
         }
     }

@@ -138,6 +138,15 @@ impl TestServer {
         Self { base, gate, client: reqwest::Client::new(), stop: Some(stop), running: Some(running) }
     }
 
+    /// A server that keeps its generations in a folder, and does not wait for what is under way when it stops. Its gate is shut.
+    pub(crate) async fn start_in(folder: &std::path::Path) -> Self {
+        Self::start_held(|config| {
+            config.data_dir = Some(folder.to_owned());
+            config.shutdown.drain = Duration::ZERO;
+        })
+        .await
+    }
+
     /// Asks the server to stop, and does not wait for it.
     pub(crate) fn begin_to_stop(&mut self) {
         self.stop.take().expect("it was not asked before").send(()).expect("it is running");

@@ -17,6 +17,7 @@ mod picture_urls;
 mod pictures;
 mod queue;
 mod quotas;
+mod resuming;
 mod retouching;
 mod sdapi;
 mod sdapi_refuses;

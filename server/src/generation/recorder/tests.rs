@@ -10,7 +10,7 @@ use crate::generation::{Inboxes, Outlet};
 use crate::samples;
 use crate::shutdown::Lifecycle;
 use crate::store::{MemoryStore, MemoryStoreOptions, NewGeneration};
-use x0_openapi::State;
+use x0_openapi::{GenerationRequest, State};
 
 /// Lets a recorder write down `events` of a generation of `n` images, with the engine gone after them. Gives the record.
 async fn recorded(n: u32, events: Vec<Event<Picture>>) -> x0_openapi::GenerationRecord {
@@ -23,7 +23,8 @@ async fn recorded(n: u32, events: Vec<Event<Picture>>) -> x0_openapi::Generation
 
     let record = samples::record(n);
     let id = record.id;
-    store.create(NewGeneration { record, owner: Owner(None), key: None }).await.unwrap();
+    let new = NewGeneration { record, owner: Owner(None), key: None, request: GenerationRequest::default() };
+    store.create(new).await.unwrap();
     let recorder = Recorder {
         id,
         order: samples::order(n),

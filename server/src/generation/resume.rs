@@ -1,0 +1,109 @@
+//! Taking up what an earlier process left.
+
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use uuid::Uuid;
+use x0_openapi::{ErrorCode, FieldError, GenerationError, ImageFormat, Named as _, OnDisconnect};
+
+use super::service::Submission;
+use super::{Fact, Generations, Refused};
+use crate::auth::Owner;
+use crate::store::{StoreError, Unfinished};
+use crate::validate::{Answer, Order, Validator};
+
+/// A generation that was under way so often when a process broke down is not taken up any more.
+const MOST_CRASHES: u32 = 3;
+/// How long it takes for a place in a full queue to be worth another try.
+const PATIENCE: Duration = Duration::from_millis(200);
+
+impl Generations {
+    /// Hands to the engine what an earlier process accepted and did not finish; each begins anew, and gives the same pictures.
+    ///
+    /// What was under way when a process broke down may be why it did. Such generations come last, one at a time, so that only one of
+    /// them is under way if it happens again; the third time it is over with it.
+    pub fn resume(&self, validator: Validator, unfinished: Vec<Unfinished>) -> impl Future<Output = ()> + use<> {
+        if !unfinished.is_empty() {
+            tracing::info!(generations = unfinished.len(), "taking up what was not finished");
+        }
+        // From now on they can be cancelled.
+        self.waiting().extend(unfinished.iter().map(|unfinished| unfinished.id));
+        let this = self.clone();
+        async move {
+            let (suspects, others): (Vec<_>, Vec<_>) = unfinished.into_iter().partition(|one| one.crashes > 0);
+            for one in others.into_iter().chain(suspects) {
+                let (id, owner, suspect) = (one.id, one.owner, one.crashes > 0);
+                let done = match this.resume_one(&validator, one).await {
+                    Ok(()) if suspect => this.ended(owner, id).await.map(drop),
+                    done => done,
+                };
+                if let Err(error) = done {
+                    tracing::error!(%error, generation = %id, "a generation could not be taken up");
+                }
+            }
+        }
+    }
+
+    async fn resume_one(&self, validator: &Validator, unfinished: Unfinished) -> Result<(), StoreError> {
+        let Unfinished { id, owner, request, created_at, crashes } = unfinished;
+        if crashes >= MOST_CRASHES {
+            let message = format!("the server broke down {crashes} times while it worked on this");
+            return self.give_up(id, GenerationError { code: ErrorCode::TooManyCrashes, message }).await;
+        }
+        let validator = validator.clone();
+        let checked = tokio::task::spawn_blocking(move || validator.order(&request, &as_resolved())).await;
+        let mut order = match checked {
+            Ok(Ok(order)) => order,
+            Ok(Err(errors)) => return self.give_up(id, refused(errors)).await,
+            Err(error) => {
+                let error = GenerationError { code: ErrorCode::InternalError, message: error.to_string() };
+                return self.give_up(id, error).await;
+            }
+        };
+        // It is remembered already.
+        order.take_request();
+        while let Err(Refused::QueueFull { .. }) = self.submit_waiting(id, owner, &order, created_at) {
+            tokio::time::sleep(PATIENCE).await;
+        }
+        Ok(())
+    }
+
+    /// Hands a generation to the engine that waits for it. What the engine refuses because it ends stays unfinished, for the next process.
+    fn submit_waiting(&self, id: Uuid, owner: Owner, order: &Order, created_at: Timestamp) -> Result<(), Refused> {
+        // A cancellation comes before or after, not in between.
+        let mut waiting = self.waiting();
+        if !waiting.contains(&id) {
+            return Ok(());
+        }
+        let now = Instant::now();
+        let age = Duration::try_from(Timestamp::now().duration_since(created_at)).unwrap_or_default();
+        // Where the machine itself was started since, no moment of now is so long ago.
+        let accepted = now.checked_sub(age).unwrap_or(now);
+        self.submit(Submission { id, owner, order, accepted, queued: true, place: None, trail: None })?;
+        waiting.remove(&id);
+        self.metrics().job_resumed(&order.resolved().model);
+        Ok(())
+    }
+
+    /// Ends a generation that cannot be taken up.
+    async fn give_up(&self, id: Uuid, error: GenerationError) -> Result<(), StoreError> {
+        if !self.leave_waiting(id) {
+            // It was cancelled.
+            return Ok(());
+        }
+        tracing::warn!(generation = %id, code = error.code.name(), error = error.message, "not taken up");
+        self.store().append(id, Fact::Failed(error)).await
+    }
+}
+
+/// The kind of answer matters no more: the request says what came of it.
+fn as_resolved() -> Answer {
+    Answer { one_image: false, format: ImageFormat::Png, on_disconnect: OnDisconnect::Keep }
+}
+
+/// What is wrong with a request that was right once: its model is gone, or the operator's limits are others.
+fn refused(errors: Vec<FieldError>) -> GenerationError {
+    let code = errors.first().map_or(ErrorCode::InternalError, |error| error.code);
+    let message = errors.iter().map(|error| format!("{}: {}", error.field, error.message)).collect::<Vec<_>>();
+    GenerationError { code, message: message.join("; ") }
+}

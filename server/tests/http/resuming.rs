@@ -1,0 +1,162 @@
+//! What one process leaves, the next one takes up.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+use x0_server::shutdown::Stopped;
+
+use crate::harness::{TestServer, base64_picture};
+
+/// Stops a server in the middle of a model call.
+async fn interrupt(mut server: TestServer) {
+    server.held().await;
+    server.begin_to_stop();
+    server.is_deaf().await;
+    // The call under way ends; the next is not made.
+    server.gate.let_pass(1);
+    assert_eq!(server.has_stopped().await, Stopped::Asked);
+}
+
+/// Where a generation's picture is.
+fn picture_of(id: &str) -> String {
+    format!("/v1/generations/{id}/images/0")
+}
+
+#[tokio::test]
+async fn what_a_stop_interrupts_is_finished_by_the_next_process() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = TestServer::start_in(folder.path()).await;
+    let body = json!({"class_label": 1, "steps": 3, "seed": 5});
+    let mut events = server.follow(&body).await;
+    let id = events.until("snapshot").await.data["id"].as_str().unwrap().to_owned();
+    let mut last = events.until("started").await.id;
+    assert_eq!(last.as_deref(), Some("1.2"));
+    let waits = server.accept(&json!({"model": "words", "prompt": "later"})).await;
+    let waiting = tokio::spawn(server.post(&body).header("prefer", "wait=30").send());
+    server.metric(r#"x0_jobs_submitted_total{model="toy",priority="normal"} 2"#).await;
+    interrupt(server).await;
+    // Nothing has failed: who watched is told to come back, and who waited has the record.
+    for event in events.rest().await {
+        last = event.id.or(last);
+        assert_ne!(event.name, "failed");
+    }
+    let answer = waiting.await.unwrap().unwrap();
+    assert_eq!(answer.status(), 202);
+    let waited = answer.json::<Value>().await.unwrap()["id"].as_str().unwrap().to_owned();
+
+    let server = TestServer::start_in(folder.path()).await;
+    server.gate.open();
+    let seen: Vec<_> = server.events(&id, last.as_deref()).await.rest().await.into_iter().collect();
+    let facts: Vec<_> = seen.iter().filter(|event| event.id.is_some()).map(|event| event.line()).collect();
+    assert_eq!(
+        facts,
+        ["2.1 queued 0", "2.2 started", "2.3 image 0 seed 5", "2.4 succeeded (succeeded, 1 images)"],
+        "the stream goes on where it broke off"
+    );
+    for id in [&waits, &waited] {
+        server.state(id, "succeeded").await;
+    }
+    server.metric(r#"x0_jobs_resumed_total{model="toy"} 2"#).await;
+    let picture = server.get(&picture_of(&id)).await.bytes().await.unwrap();
+    assert_eq!(picture.to_vec(), server.picture(&body).await, "the picture is the same as ever");
+    server.stopped().await;
+
+    // And what is finished stays.
+    let server = TestServer::start_in(folder.path()).await;
+    assert_eq!(server.get(&picture_of(&id)).await.bytes().await.unwrap(), picture);
+    assert_eq!(server.json("/v1/generations").await["data"].as_array().unwrap().len(), 4);
+    server.stopped().await;
+}
+
+#[tokio::test]
+async fn pictures_that_came_with_a_request_are_kept_with_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = TestServer::start_in(folder.path()).await;
+    let (init_image, mask_image) = (base64_picture(64, 64, 200), base64_picture(64, 64, 255));
+    let body = json!({"prompt": "p", "init_image": init_image, "mask_image": mask_image, "seed": 1,
+        "inpaint": {"padding": 4, "blur": 2.5}, "output": {"format": "webp"}});
+    let (_, before) = server.answer(server.post(&body)).await;
+    interrupt(server).await;
+
+    let server = TestServer::start_in(folder.path()).await;
+    server.gate.open();
+    let record = server.state(before["id"].as_str().unwrap(), "succeeded").await;
+    assert_eq!(record["request"], before["request"]);
+    server.stopped().await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_taken_up_fails_and_says_why() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = TestServer::start_in(folder.path()).await;
+    let id = server.accept(&json!({"class_label": 1, "steps": 40})).await;
+    interrupt(server).await;
+    let server = TestServer::start_with(|config| {
+        config.data_dir = Some(folder.path().to_owned());
+        config.limits.steps = 20;
+    })
+    .await;
+    let record = server.state(&id, "failed").await;
+    assert_eq!(record["error"]["code"], "out_of_range");
+    server.stopped().await;
+}
+
+#[tokio::test]
+async fn what_breaks_the_device_is_tried_three_times_and_takes_nobody_along() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = TestServer::start_in(folder.path()).await;
+    let guilty = server.accept(&json!({"prompt": "device lost"})).await;
+    let innocent = server.accept(&json!({"class_label": 0, "steps": 900})).await;
+    let mut events = server.events(&innocent, None).await;
+    events.until("started").await;
+    server.gate.open();
+    let mut server = server;
+    assert_eq!(server.has_stopped().await, Stopped::DeviceLost);
+    assert!(events.rest().await.iter().all(|event| event.name != "failed"));
+
+    for _ in 0..2 {
+        let mut server = TestServer::start_in(folder.path()).await;
+        assert_eq!(server.json(&format!("/v1/generations/{innocent}")).await["state"], "queued");
+        server.gate.open();
+        assert_eq!(server.has_stopped().await, Stopped::DeviceLost);
+    }
+    let server = TestServer::start_in(folder.path()).await;
+    server.gate.open();
+    let record = server.state(&guilty, "failed").await;
+    assert_eq!(record["error"]["code"], "too_many_crashes");
+    server.state(&innocent, "succeeded").await;
+    server.stopped().await;
+}
+
+#[tokio::test]
+async fn what_waits_for_its_turn_can_be_cancelled() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = TestServer::start_in(folder.path()).await;
+    let ids = [server.accept(&json!({"prompt": "device lost"})).await, server.accept(&json!({"class_label": 0})).await];
+    for id in &ids {
+        server.state(id, "running").await;
+    }
+    let mut server = server;
+    server.gate.open();
+    assert_eq!(server.has_stopped().await, Stopped::DeviceLost);
+
+    // The first one stands before the gate; the second waits for its end.
+    let server = TestServer::start_in(folder.path()).await;
+    server.state(&ids[0], "running").await;
+    let cancel = server.request(Method::DELETE, &format!("/v1/generations/{}", ids[1]));
+    let (_, record) = server.answer(cancel).await;
+    assert_eq!(record["state"], "cancelled");
+    interrupt(server).await;
+}
+
+#[tokio::test]
+async fn a_key_finds_what_an_earlier_process_accepted() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = TestServer::start_in(folder.path()).await;
+    let ask = |server: &TestServer| server.post(&json!({"class_label": 1})).header("idempotency-key", "k");
+    let (_, first) = server.answer(ask(&server)).await;
+    interrupt(server).await;
+    let server = TestServer::start_in(folder.path()).await;
+    let (status, again) = server.answer(ask(&server)).await;
+    assert_eq!((status, &again["id"]), (202, &first["id"]));
+    server.stopped().await;
+}
