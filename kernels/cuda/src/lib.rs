@@ -1,8 +1,8 @@
 //! The CUDA kernels, and how each is started.
 //!
-//! The kernels are the `.cu` files of this folder. [`plan`] says, from the sizes of the tensors alone, which of them compute an
-//! operation, with how many threads and which arguments; who has a device carries a [`Plan`] out. Nothing here needs a GPU: the tests
-//! carry plans out on a simulator.
+//! The kernels are the `.cu` files of this folder. [`plan`] says, from the sizes of the tensors and where it matters the device's
+//! [`Architecture`], which of them compute an operation, with how many threads and which arguments; who has a device carries a [`Plan`]
+//! out. Nothing here needs a GPU: the tests carry plans out on a simulator.
 //!
 //! Tensors are contiguous and channel-last, `(batch, height, width, channels)` for maps and `(batch, tokens, channels)` for sequences,
 //! of [`Element`]s; sums are taken in float32. Weights of normalisations and biases are always float32.

@@ -39,8 +39,10 @@ impl Method {
             Element::F16 => Half::F16,
             Element::Bf16 => Half::Bf16,
         };
+        if !in_channels.is_multiple_of(CHUNK) {
+            return Self::Elements(half);
+        }
         match architecture {
-            _ if !in_channels.is_multiple_of(CHUNK) => Self::Elements(half),
             Architecture::Sm80 | Architecture::Sm90 => Self::Chunks(half),
             Architecture::Sm90a => Self::Warpgroups(half),
         }
