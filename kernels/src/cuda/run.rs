@@ -18,7 +18,7 @@ pub(super) fn device(tensor: &Tensor) -> Result<CudaDevice> {
     Ok(tensor.device().as_cuda_device()?.clone())
 }
 
-/// Of a device's kernels.
+/// Which kernels a device takes.
 pub(super) fn architecture(device: &CudaDevice) -> Result<Architecture> {
     let (major, minor) = device.cuda_stream().context().compute_capability().w()?;
     match Architecture::for_capability(major, minor) {
