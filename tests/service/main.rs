@@ -3,6 +3,7 @@
 mod batching;
 mod bench;
 mod command_line;
+mod crashes;
 mod emoji;
 mod events;
 mod goldens;

@@ -16,7 +16,7 @@ use crate::sse::Events;
 /// How long a server may take to listen, on a machine that does other things too.
 const START: Duration = Duration::from_secs(60);
 
-/// `x0 serve` on a port of its own choice, with a data folder of its own. It is killed when dropped; if the test failed, what
+/// `x0 serve` on a port of its own choice, with a data folder of its own. It is killed when dropped (SIGKILL); if the test failed, what
 /// it wrote is shown.
 #[derive(Debug)]
 pub struct Server {
@@ -24,7 +24,7 @@ pub struct Server {
     url: String,
     log: Arc<Mutex<String>>,
     client: reqwest::Client,
-    _data: TempDir,
+    data: Arc<TempDir>,
 }
 
 impl Server {
@@ -38,7 +38,18 @@ impl Server {
     /// # Panics
     /// When it does not listen in time.
     pub fn start_with(arguments: &[&str]) -> Self {
-        let data = TempDir::new().expect("a folder for temporary files");
+        Self::start_in(Arc::new(TempDir::new().expect("a folder for temporary files")), arguments)
+    }
+
+    /// Kills the server, which leaves it no time for anything, and starts another one with its data folder.
+    #[must_use]
+    pub fn killed_and_started_again(self) -> Self {
+        let data = self.data.clone();
+        drop(self);
+        Self::start_in(data, &[])
+    }
+
+    fn start_in(data: Arc<TempDir>, arguments: &[&str]) -> Self {
         let mut child = command()
             .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
             .arg(data.path())
@@ -66,7 +77,7 @@ impl Server {
                 }
             }
         };
-        Self { child, url, log, client: reqwest::Client::new(), _data: data }
+        Self { child, url, log, client: reqwest::Client::new(), data }
     }
 
     /// The address of a path of this server.
@@ -94,6 +105,15 @@ impl Server {
     pub async fn post(&self, request: &Value, accept: &str) -> reqwest::Response {
         let post = self.client.post(self.url("/v1/generations")).header("accept", accept).json(request);
         post.send().await.expect("the server answers")
+    }
+
+    /// Follows the events of a generation after the one of the id `after`.
+    pub async fn events(&self, id: &str, after: Option<&str>) -> Events {
+        let mut get = self.client.get(self.url(&format!("/v1/generations/{id}/events")));
+        if let Some(after) = after {
+            get = get.header("last-event-id", after);
+        }
+        Events::of(get.send().await.expect("the server answers"))
     }
 
     /// Posts a generation and follows its events.

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::thread::JoinHandle;
@@ -100,7 +101,8 @@ struct Task {
 impl Database {
     /// Opens the database in a folder, or begins one, and reads all of it, oldest generation first. A file that is damaged is set aside.
     pub(super) fn open(folder: &Path) -> Result<(Self, Vec<GenerationRow>), OpenStoreError> {
-        fs::create_dir_all(folder)?;
+        // Prompts and pictures are nobody else's business.
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
         let path = folder.join(FILE);
         let opened = match read(&path) {
             Err(OpenStoreError::Sqlite(error)) if is_damage(&error) => {

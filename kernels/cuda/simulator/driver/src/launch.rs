@@ -1,6 +1,7 @@
 //! Launches of kernels.
 
 use std::ffi::c_void;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use x0_cuda_simulator::WarpOrder;
@@ -15,6 +16,9 @@ use crate::pointer::{Arguments, In};
 use crate::settings::Settings;
 use crate::status::{Error, Status};
 use crate::stream::Stream;
+
+/// Kernels that were run in this process.
+static RUN: AtomicU64 = AtomicU64::new(0);
 
 /// A kernel with all that it is started with.
 #[derive(Debug)]
@@ -61,6 +65,11 @@ impl Launch {
     /// A fault is written to the error output in full: callers get no more than a number.
     pub(crate) fn run(&self, memory: &DeviceMemory) -> Result<(), Error> {
         let Self { function, shape, parameters } = self;
+        let settings = Settings::get()?;
+        if settings.launches.is_some_and(|launches| RUN.fetch_add(1, Ordering::Relaxed) >= launches) {
+            eprintln!("CUDA simulator: the device is lost, as X0_SIMULATED_LAUNCHES has it");
+            return Err(Error::LaunchFailed);
+        }
         let launch = x0_cuda_simulator::Launch {
             grid: shape.grid,
             block: shape.block,
@@ -70,7 +79,7 @@ impl Launch {
         };
         let start = Instant::now();
         let result = function.simulated.launch(memory.simulated(), &launch);
-        if Settings::get()?.trace {
+        if settings.trace {
             let milliseconds = start.elapsed().as_secs_f64() * 1e3;
             eprintln!("{} {:?} {:?} {milliseconds:.3} ms", function.name, shape.grid, shape.block);
         }

@@ -15,6 +15,8 @@ pub(crate) struct Settings {
     pub(crate) memory: usize,
     /// `X0_SIMULATED_TRACE`: whether each launch is written to the error output.
     pub(crate) trace: bool,
+    /// `X0_SIMULATED_LAUNCHES`: how many kernels are run before the device is lost, as it is by a kernel that fails.
+    pub(crate) launches: Option<u64>,
 }
 
 static SETTINGS: OnceLock<Settings> = OnceLock::new();
@@ -38,7 +40,8 @@ impl Settings {
         let Capability(capability) = variable("X0_SIMULATED_CAPABILITY")?.unwrap_or(Capability((8, 0)));
         let memory = variable("X0_SIMULATED_MEMORY")?.unwrap_or(8 << 30);
         let trace = variable::<u8>("X0_SIMULATED_TRACE")?.is_some_and(|trace| trace != 0);
-        Ok(Self { capability, memory, trace })
+        let launches = variable("X0_SIMULATED_LAUNCHES")?;
+        Ok(Self { capability, memory, trace, launches })
     }
 }
 
