@@ -42,8 +42,9 @@ pub enum FaultKind {
     Trap,
     #[error("this instruction is not simulated")]
     Unsupported,
-    /// Shared memory that an asynchronous matrix instruction reads is written at the same time, as far as anybody has waited.
-    #[error("a matrix instruction reads shared memory at {address:#x} while it is written")]
+    /// Shared memory is written while an asynchronous instruction that nobody has waited for writes or reads it, or read by one while it
+    /// is written.
+    #[error("shared memory at {address:#x} is written while an asynchronous instruction is under way there")]
     Race { address: u64 },
     /// A matrix instruction reads shared memory whose writer has executed no `fence.proxy.async` since.
     #[error("shared memory at {address:#x} was written without a fence before a matrix instruction reads it")]

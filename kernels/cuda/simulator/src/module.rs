@@ -129,7 +129,7 @@ impl Function {
             shared_bytes: flattened.shared_bytes,
             local_bytes: flattened.local_bytes,
             has_atomics: flattened.instructions.iter().any(|flat| flat.is_atomic()),
-            has_warpgroups: flattened.instructions.iter().any(|flat| flat.is_warpgroups()),
+            is_asynchronous: flattened.instructions.iter().any(|flat| flat.is_warpgroups() || flat.is_copy()),
         };
         let mut offset = 0_usize;
         let parameters = kernel.parameters.iter().map(|variable| {

@@ -81,6 +81,11 @@ impl<'t> Flat<'t> {
         name(self.opcode) == "wgmma"
     }
 
+    /// Whether it is one of asynchronous copies.
+    pub(crate) fn is_copy(&self) -> bool {
+        name(self.opcode) == "cp"
+    }
+
     /// Whether it is an atomic operation on memory.
     pub(crate) fn is_atomic(&self) -> bool {
         matches!(name(self.opcode), "atom" | "red")

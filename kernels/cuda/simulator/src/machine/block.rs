@@ -45,7 +45,7 @@ impl<'a> Block<'a> {
         let shared = Rc::new(Buffer::new(program.shared_bytes + launch.shared_bytes as usize));
         let parameters = Rc::new(Buffer::holding(launch.parameters));
         let count = threads(launch).div_ceil(WARP);
-        let watches = Watch::of_block(count, shared.base(), shared.bytes(), program.has_warpgroups);
+        let watches = Watch::of_block(count, shared.base(), shared.bytes(), program.is_asynchronous);
         let warps = watches.into_iter().map(|watch| {
             let wide = options.wide && is_wide();
             let mut registers = Registers::new(program.lines as usize, program.predicates as usize, wide);

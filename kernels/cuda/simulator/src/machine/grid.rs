@@ -31,8 +31,8 @@ pub(crate) struct Program {
     /// Bytes of each thread's own memory.
     pub(crate) local_bytes: usize,
     pub(crate) has_atomics: bool,
-    /// Whether there are instructions of warpgroups.
-    pub(crate) has_warpgroups: bool,
+    /// Whether shared memory is written or read while threads go on.
+    pub(crate) is_asynchronous: bool,
 }
 
 impl Program {

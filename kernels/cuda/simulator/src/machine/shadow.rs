@@ -1,8 +1,8 @@
 //! What is under way in a block's shared memory, word by word: shadow memory, as tools that look for races keep it.
 //!
-//! Only `wgmma` needs it. It reads shared memory while the threads go on, and by another way than they write it (PTX ISA, "Async proxy"),
-//! so that what it finds would depend on the moment. The simulator reads at one moment, and faults where any other that the ISA allows
-//! could give something else.
+//! `cp.async` writes shared memory while the threads go on, and `wgmma` reads it, by another way than they write it (PTX ISA, "Async
+//! proxy"): what is found would depend on the moment. The simulator writes and reads at one moment, and faults where any other that the
+//! ISA allows could give something else.
 
 use super::registers::{Mask, WARP, lanes};
 use super::space::Trouble;
@@ -38,7 +38,7 @@ struct Shadow {
     issued: Vec<Vec<Issued>>,
 }
 
-/// A warp's view of its block's shadow memory. There is none in kernels without `wgmma`.
+/// A warp's view of its block's shadow memory. There is none in kernels without asynchronous instructions.
 #[derive(Clone, Debug)]
 pub(crate) struct Watch {
     /// The warp's number in the block.
@@ -83,7 +83,7 @@ impl Watch {
             Some(shadow) => lanes(mask).try_for_each(|lane| {
                 self.change(shadow, lane, pointers[lane], bytes, |word, writer| {
                     word.written = Some(writer);
-                    word.reads == 0
+                    word.reads == 0 && word.copies == 0
                 })
             }),
         }
@@ -94,7 +94,7 @@ impl Watch {
         let Some(shadow) = &self.shadow else { return Ok(()) };
         self.change(shadow, lane, to, bytes, |word, _| {
             word.copies += 1;
-            word.reads == 0
+            word.reads == 0 && word.copies == 1
         })
     }
 

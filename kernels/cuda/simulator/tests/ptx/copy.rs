@@ -80,6 +80,23 @@ fn the_source_is_read_when_it_is_waited_for() {
     assert_eq!(after(late)[0], 7);
 }
 
+/// A copy is done at any moment until it is waited for.
+#[test]
+fn where_a_copy_is_on_its_way_to_nothing_else_is_written() {
+    let fault =
+        |body: &str| super::fault(1, ".shared .align 16 .b8 memory[64];", &format!("mov.u32 r1, memory; {body}"));
+    let race = |body: &str| assert!(matches!(fault(body), FaultKind::Race { address: 4 }), "{body}");
+    race("cp.async.ca.shared.global [r1+4], [q15], 4; st.shared.u32 [r1+4], r1;");
+    race("cp.async.ca.shared.global [r1+4], [q15], 4; cp.async.ca.shared.global [r1+4], [q15], 4;");
+    race(
+        "cp.async.ca.shared.global [r1+4], [q15], 4; cp.async.commit_group; cp.async.wait_group 1; st.shared.u8 [r1+5], r1;",
+    );
+    assert_eq!(
+        after("cp.async.ca.shared.global [r1+4], [q15], 4; st.shared.u32 [r1], 7; cp.async.wait_all;")[..2],
+        [7, 100]
+    );
+}
+
 #[test]
 fn wrong_addresses_fault_where_the_copy_begins() {
     let fault =

@@ -269,7 +269,8 @@ fn a_fault_says_where() {
 
 #[test]
 fn what_is_not_simulated_faults_where_it_is_reached() {
-    let body = "setp.gt.u32 c0, r15, 99; @c0 bra A; mov.u32 r0, 4; bra.uni B; A: setmaxnreg.dec.sync.aligned.u32 40; B:";
+    let body =
+        "setp.gt.u32 c0, r15, 99; @c0 bra A; mov.u32 r0, 4; bra.uni B; A: setmaxnreg.dec.sync.aligned.u32 40; B:";
     assert_eq!(each_thread(32, "", body), [4; 32]);
     assert_eq!(fault(32, "", "setmaxnreg.dec.sync.aligned.u32 40;"), FaultKind::Unsupported);
     // A modifier that is not known is not passed over.
