@@ -39,8 +39,8 @@ __device__ __forceinline__ void copy_tiles(
 #pragma unroll
     for (unsigned i = 0; i < Cut::KEYS; i += ROWS) {
         const bool there = first + row + i < keys && channel < width;
-        copy_chunk(key_tile + to + i * Cut::PITCH, k + from + i * stride, there);
-        copy_chunk(value_tile + to + i * Cut::PITCH, v + from + i * stride, there);
+        copy_chunk(shared_address(key_tile + to + i * Cut::PITCH), k + from + i * stride, there);
+        copy_chunk(shared_address(value_tile + to + i * Cut::PITCH), v + from + i * stride, there);
     }
 }
 
@@ -159,7 +159,7 @@ __device__ __forceinline__ void narrow(
     const unsigned first_query = (blockIdx.x * NARROW_WARPS + threadIdx.x / 32) * STRIPS * 16 + threadIdx.x % 32 / 4;
 
     copy_tiles<T, WIDTH>(key_tiles[0], value_tiles[0], k, v, 0, keys, stride, width);
-    commit_copies();
+    end_copies();
     unsigned query[STRIPS][Cut::STEPS][4];
     load_queries<T, WIDTH>(query, q + batch * queries * stride + head, first_query, queries, stride, width);
 
@@ -168,12 +168,12 @@ __device__ __forceinline__ void narrow(
     Softmax softmax[STRIPS][2];
     for (unsigned first_key = 0, stage = 0; first_key < keys; first_key += KEYS, stage ^= 1) {
         // After the barrier this tile is there for all, and nobody reads the one before it any more.
-        wait_for_copies<0>();
+        await_copies<0>();
         __syncthreads();
         if (first_key + KEYS < keys) {
             copy_tiles<T, WIDTH>(
                 key_tiles[stage ^ 1], value_tiles[stage ^ 1], k, v, first_key + KEYS, keys, stride, width);
-            commit_copies();
+            end_copies();
         }
         float score[STRIPS][KEYS / 8][4] = {};
         add_scores<T, WIDTH>(score, query, key_tiles[stage]);

@@ -1,13 +1,11 @@
-// What the attention kernels share: a warp's matrix products, the copies that feed them, and the exponentials of the softmax.
+// What the attention kernels share: the operands of a warp's matrix products, and the exponentials of the softmax.
 //
-// The layouts are those of the PTX ISA, "Matrix Fragments for mma.m16n8k16" and "ldmatrix". In an accumulator of 16 rows and 8 columns
-// a thread has row lane / 4 (elements 0 and 1) and the row 8 below it (2 and 3), columns lane % 4 * 2 and the next one; four
-// neighbouring threads, a quad, have a row together.
+// Four neighbouring threads, a quad, have a row of an accumulator together.
 #pragma once
 
 #include <type_traits>
 
-#include "activation.cuh"
+#include "instructions.cuh"
 
 namespace attention {
 
@@ -15,72 +13,22 @@ constexpr unsigned WHOLE_WARP = 0xFFFFFFFF;
 // A copy moves so many bytes, which are 8 numbers of 16 bits: a chunk.
 constexpr int CHUNK = 8;
 
-// sum += a b, where a has 16 rows of 16 numbers, and b 16 rows of 8.
-template <typename T>
-__device__ __forceinline__ void multiply(float (&sum)[4], const unsigned (&a)[4], unsigned b0, unsigned b1) {
-    if constexpr (std::is_same_v<T, __half>) {
-        asm("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
-            : "+f"(sum[0]), "+f"(sum[1]), "+f"(sum[2]), "+f"(sum[3])
-            : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
-    } else {
-        asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
-            : "+f"(sum[0]), "+f"(sum[1]), "+f"(sum[2]), "+f"(sum[3])
-            : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
-    }
-}
-
-__device__ __forceinline__ unsigned shared_address(const void* pointer) {
-    return static_cast<unsigned>(__cvta_generic_to_shared(pointer));
-}
-
-// Four matrices of 8 rows of 16 bytes; the row that a lane names belongs to matrix lane / 8.
-__device__ __forceinline__ void load_matrices(unsigned (&matrices)[4], const void* row) {
-    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
-                 : "=r"(matrices[0]), "=r"(matrices[1]), "=r"(matrices[2]), "=r"(matrices[3])
-                 : "r"(shared_address(row))
-                 : "memory");
-}
-
-// The same with each matrix transposed.
-__device__ __forceinline__ void load_transposed(unsigned (&matrices)[4], const void* row) {
-    asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];"
-                 : "=r"(matrices[0]), "=r"(matrices[1]), "=r"(matrices[2]), "=r"(matrices[3])
-                 : "r"(shared_address(row))
-                 : "memory");
-}
-
 // The operand a of `multiply`: 16 rows from `tile` on, 16 columns.
 template <typename T>
 __device__ __forceinline__ void load_rows(unsigned (&a)[4], const T* tile, int pitch, unsigned lane) {
-    load_matrices(a, tile + lane % 16 * pitch + lane / 16 * CHUNK);
+    load_matrices(a, shared_address(tile + lane % 16 * pitch + lane / 16 * CHUNK));
 }
 
 // Keys as the operand b of two products, 8 keys each: numbers 0 and 1 for the first, 2 and 3 for the second. A key is a row of `tile`.
 template <typename T>
 __device__ __forceinline__ void load_keys(unsigned (&b)[4], const T* tile, int pitch, unsigned lane) {
-    load_matrices(b, tile + (lane / 16 * 8 + lane % 8) * pitch + lane / 8 % 2 * CHUNK);
+    load_matrices(b, shared_address(tile + (lane / 16 * 8 + lane % 8) * pitch + lane / 8 % 2 * CHUNK));
 }
 
 // Values of 16 keys as the operand b of two products, 8 channels each. The values of a key are a row of `tile`.
 template <typename T>
 __device__ __forceinline__ void load_values(unsigned (&b)[4], const T* tile, int pitch, unsigned lane) {
-    load_transposed(b, tile + lane % 16 * pitch + lane / 16 * CHUNK);
-}
-
-// Begins to copy a chunk from global to shared memory, past the registers; zeros where there is none to copy.
-__device__ __forceinline__ void copy_chunk(void* to, const void* from, bool there) {
-    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;"
-                 :
-                 : "r"(shared_address(to)), "l"(from), "r"(there ? 16 : 0)
-                 : "memory");
-}
-
-// Ends a group of copies.
-__device__ __forceinline__ void commit_copies() { asm volatile("cp.async.commit_group;" ::: "memory"); }
-
-// Waits until at most the `LATER` youngest of this thread's groups are still under way.
-template <int LATER> __device__ __forceinline__ void wait_for_copies() {
-    asm volatile("cp.async.wait_group %0;" ::"n"(LATER) : "memory");
+    load_transposed(b, shared_address(tile + lane % 16 * pitch + lane / 16 * CHUNK));
 }
 
 template <typename T> __device__ __forceinline__ unsigned pack(float low, float high) {

@@ -31,7 +31,8 @@ __device__ __forceinline__ void copy_wide(
     for (unsigned channel = lane * CHUNK; channel < (width + 15) / 16 * 16; channel += 32 * CHUNK) {
         for (unsigned row = warp; row < ROWS; row += WIDE_WARPS) {
             const bool there = first + row < count && channel < width;
-            copy_chunk(tile + row * WIDE_PITCH + channel, rows + static_cast<size_t>(first + row) * stride + channel, there);
+            const T* from = rows + static_cast<size_t>(first + row) * stride + channel;
+            copy_chunk(shared_address(tile + row * WIDE_PITCH + channel), from, there);
         }
     }
 }
@@ -59,7 +60,7 @@ __device__ __forceinline__ void wide(
 
     copy_wide<T, WIDE_QUERIES>(shared.queries, q, first_query, queries, stride, width);
     copy_wide<T, WIDE_KEYS>(shared.keys, k, 0, keys, stride, width);
-    commit_copies();
+    end_copies();
 
     float values[4][8][4] = {};
     // `mine` are of rows `row` and `row` + 8 of the strip, `all` of those rows of every strip, without sums.
@@ -67,10 +68,10 @@ __device__ __forceinline__ void wide(
 
     for (unsigned first_key = 0; first_key < keys; first_key += WIDE_KEYS) {
         // After the barrier the keys are there for all, and nobody reads the values and weights of the tile before any more.
-        wait_for_copies<0>();
+        await_copies<0>();
         __syncthreads();
         copy_wide<T, WIDE_KEYS>(shared.values, v, first_key, keys, stride, width);
-        commit_copies();
+        end_copies();
 
         float score[2][4] = {};
 #pragma unroll 4
@@ -100,7 +101,7 @@ __device__ __forceinline__ void wide(
         if (first_key + WIDE_KEYS < keys) {
             copy_wide<T, WIDE_KEYS>(shared.keys, k, first_key + WIDE_KEYS, keys, stride, width);
         }
-        commit_copies();
+        end_copies();
 #pragma unroll
         for (int side = 0; side < 2; side++) {
             const unsigned query = strip * 16 + row + side * 8;
@@ -126,7 +127,7 @@ __device__ __forceinline__ void wide(
         }
 
         // After the barrier the values are there for all, and the weights too. The keys of the next tile may still be under way.
-        wait_for_copies<1>();
+        await_copies<1>();
         __syncthreads();
 #pragma unroll
         for (int group = 0; group < WIDE_KEYS / 16; group++) {

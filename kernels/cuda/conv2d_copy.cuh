@@ -1,8 +1,21 @@
 // Copies of what a step multiplies into shared memory.
 #pragma once
 
-#include "conv2d_instructions.cuh"
 #include "conv2d_map.cuh"
+#include "instructions.cuh"
+
+// Sixteen bytes of elements.
+template <typename T> struct alignas(16) Chunk {
+    T elements[16 / sizeof(T)];
+};
+
+// Writes a chunk at an address in shared memory.
+template <typename T> __device__ __forceinline__ void write_chunk(unsigned to, const Chunk<T>& chunk) {
+    const uint4& words = reinterpret_cast<const uint4&>(chunk);
+    asm volatile("st.shared.v4.b32 [%0], {%1, %2, %3, %4};" ::"r"(to), "r"(words.x), "r"(words.y), "r"(words.z),
+                 "r"(words.w)
+                 : "memory");
+}
 
 // The chunks that a thread copies in each step: the same one of each `APART`th row. `Layout` says how many terms of a row lie in shared
 // memory for one step, in chunks of eight, which are 16 bytes, and at which byte a chunk of a row begins. It repeats itself each
@@ -47,8 +60,8 @@ template <typename T, typename Layout, unsigned ROWS, unsigned THREADS> class Ch
     __device__ void copy(unsigned to) {
 #pragma unroll
         for (unsigned i = 0; i < Mine::COUNT; i++) {
-            bool zeros = pixels[i] < 0;
-            copy_chunk(to + Mine::place(i), input + (zeros ? 0 : unsigned(pixels[i]) + term.channel), zeros);
+            bool there = pixels[i] >= 0;
+            copy_chunk(to + Mine::place(i), input + (there ? unsigned(pixels[i]) + term.channel : 0), there);
         }
     }
 
@@ -72,8 +85,8 @@ template <typename T, typename Layout, unsigned ROWS, unsigned THREADS> class Ch
         unsigned index = filter * depth + term;
 #pragma unroll
         for (unsigned i = 0; i < Mine::COUNT; i++) {
-            bool zeros = filter + i * Mine::APART >= filters || term >= depth;
-            copy_chunk(to + Mine::place(i), weight + (zeros ? 0 : index + i * Mine::APART * depth), zeros);
+            bool there = filter + i * Mine::APART < filters && term < depth;
+            copy_chunk(to + Mine::place(i), weight + (there ? index + i * Mine::APART * depth : 0), there);
         }
     }
 

@@ -6,6 +6,8 @@
 #include "conv2d_kernel.cuh"
 #include "conv2d_warpgroup.cuh"
 
+// The widest instructions read shared memory least; of how many columns follows from the numbers of filters that networks have, which are
+// multiples of 160 or of 128. The blocks that share a multiprocessor are as many as 227 KiB of shared memory allow.
 using Tile256x160 = WarpgroupTile<256, 160, 128, 4>;
 using Tile256x128 = WarpgroupTile<256, 128, 128, 4>;
 using Tile128x160 = WarpgroupTile<128, 160, 64, 3>;

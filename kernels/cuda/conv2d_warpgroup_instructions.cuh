@@ -1,7 +1,7 @@
 // Hopper's instructions that C++ has no name for: PTX ISA, "Asynchronous Warpgroup Level Matrix Instructions".
 #pragma once
 
-#include "activation.cuh"
+#include "instructions.cuh"
 
 // PTX ISA, "Matrix Descriptor Format": rows of 128 bytes in shared memory with the 128-byte swizzle, eight of which are a pattern that
 // begins at a multiple of 1024 bytes. Address bits 4 to 6 are exchanged by bits 7 to 9, whatever address the descriptor has: going on
