@@ -347,6 +347,11 @@ fn images_keep_their_bits_in_tiles_of_256x128() {
 }
 
 #[test]
+fn images_keep_their_bits_in_tiles_of_warpgroups_of_64x64() {
+    check_tiles_of_warpgroups(2, 64, "64x64", "64x32");
+}
+
+#[test]
 fn images_keep_their_bits_in_tiles_of_warpgroups_of_128x64() {
     check_tiles_of_warpgroups(4, 64, "128x64", "64x32");
 }
