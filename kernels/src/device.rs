@@ -30,6 +30,8 @@ pub enum OpenError {
     NoDevice { ordinal: usize, count: usize },
     #[error("the CUDA device {name} has compute capability {major}.{minor}; 8.0 or later is needed")]
     TooOld { name: String, major: i32, minor: i32 },
+    #[error("the CUDA device {name} computes {task} otherwise than the processor, by {by} of the answer's norm")]
+    Wrong { name: String, task: &'static str, by: String },
     #[error("the CUDA device {ordinal} cannot be opened: {message}")]
     Failed { ordinal: usize, message: String },
 }

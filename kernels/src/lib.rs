@@ -28,6 +28,7 @@ mod simd;
 mod streams;
 mod tensor;
 mod tile;
+mod trial;
 mod winograd;
 
 pub use activation::{Activation, activate, add_per_channel, concatenate, geglu};
@@ -44,3 +45,4 @@ pub use pool::{install, threads};
 pub use sampling::{FiniteCheck, combine, latent_colors, network_input, picture_bytes, restore, restore_deviation};
 pub use simd::Isa;
 pub use streams::{Pace, hand_over};
+pub use trial::{Deviation, deviation};

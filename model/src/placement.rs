@@ -3,7 +3,7 @@
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use candle_core::{DType, Device, Result, Shape, Tensor};
-use x0_kernels::{CudaDeviceInfo, OpenError, hand_over};
+use x0_kernels::{CudaDeviceInfo, Deviation, OpenError, hand_over};
 
 use crate::error::StepError;
 
@@ -40,7 +40,7 @@ impl Placement {
     /// A CUDA device; `ordinal` counts from 0 as `CUDA_VISIBLE_DEVICES` leaves them.
     ///
     /// # Errors
-    /// If there is none, or it cannot be used.
+    /// If there is none, it cannot be used, or its answers to small tasks are not the processor's.
     pub fn cuda(ordinal: usize, precision: Precision) -> std::result::Result<Self, OpenError> {
         let (device, info) = x0_kernels::open_cuda(ordinal)?;
         let dtype = match precision {
@@ -48,6 +48,13 @@ impl Placement {
             Precision::Float16 => DType::F16,
             Precision::Bfloat16 => DType::BF16,
         };
+        match x0_kernels::deviation(&device, dtype) {
+            Ok(None) => {}
+            Ok(Some(Deviation { task, by })) => {
+                return Err(OpenError::Wrong { name: info.name, task, by: format!("{by:.3}") });
+            }
+            Err(error) => return Err(OpenError::Failed { ordinal, message: error.to_string().replace('\n', " ") }),
+        }
         Ok(Self { device, dtype, cuda: Some(info), recording: Arc::default() })
     }
 

@@ -30,6 +30,7 @@ impl Device {
                 OpenError::NoDriver(_)
                 | OpenError::NoDevice { .. }
                 | OpenError::TooOld { .. }
+                | OpenError::Wrong { .. }
                 | OpenError::Failed { .. } => Self { reason: Some(error.to_string()), ..Self::cpu() },
             })),
         }

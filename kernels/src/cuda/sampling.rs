@@ -1,9 +1,9 @@
 //! What is done with the numbers of an image between two calls of its network.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use candle_core::cuda_backend::WrapErr;
-use candle_core::cuda_backend::cudarc::driver::{CudaEvent, CudaStream, PinnedHostSlice, sys};
+use candle_core::cuda_backend::cudarc::driver::{CudaEvent, CudaSlice, CudaStream, PinnedHostSlice, sys};
 use candle_core::{CudaDevice, DType, Result, Storage, Tensor, bail};
 use x0_cuda::plan::{self, Bound, MAX_TERMS};
 
@@ -79,7 +79,29 @@ pub(crate) fn picture_bytes(picture: &Tensor) -> Result<Vec<u8>> {
     let picture = picture.contiguous()?;
     let bytes = empty(&device(&picture)?, DType::U8, picture.elem_count())?;
     run(&plan::to_bytes(element(&picture)?, picture.elem_count()), &[&picture, &bytes])?;
-    bytes.to_vec1()
+    let (storage, _) = bytes.storage_and_layout();
+    let Storage::Cuda(storage) = &*storage else { bail!("the bytes left their device") };
+    read_by_pinned(storage.as_cuda_slice::<u8>()?, &storage.device.cuda_stream())
+}
+
+/// Page-locked memory that pictures leave the device through. It is kept: locking memory takes longer than copying a picture.
+static PINNED: Mutex<Option<PinnedHostSlice<u8>>> = Mutex::new(None);
+
+/// What is in a device's memory once the stream has come to it.
+fn read_by_pinned(bytes: &CudaSlice<u8>, stream: &CudaStream) -> Result<Vec<u8>> {
+    let context = stream.context();
+    let mut kept = PINNED.lock().unwrap_or_else(PoisonError::into_inner);
+    let suits = |pinned: &PinnedHostSlice<u8>| Arc::ptr_eq(pinned.context(), context) && pinned.len() >= bytes.len();
+    let mut pinned = match kept.take().filter(suits) {
+        Some(pinned) => pinned,
+        // SAFETY: only what was copied there is read.
+        None => unsafe { context.alloc_pinned_with_flags::<u8>(bytes.len(), 0) }.w()?,
+    };
+    stream.memcpy_dtoh(bytes, &mut pinned).w()?;
+    // Waits for the copy.
+    let read = pinned.as_slice().w()?[..bytes.len()].to_vec();
+    *kept = Some(pinned);
+    Ok(read)
 }
 
 fn float32_like(tensor: &Tensor) -> Result<Tensor> {
