@@ -115,7 +115,10 @@ mod tests {
             let inputs = Inputs { device: &Device::Cpu, dtype: DType::F32, rounded: DType::BF16 };
             let answer = flat(&compute(&inputs).unwrap()).unwrap();
             let zeros = answer.iter().filter(|value| **value == 0.0).count();
-            assert!(answer.len() >= 1000 && zeros < 100 && answer.iter().all(|value| value.is_finite()), "{task}");
+            assert!(
+                answer.len() >= 1000 && 10 * zeros < answer.len() && answer.iter().all(|value| value.is_finite()),
+                "{task}"
+            );
         }
     }
 }
