@@ -19,11 +19,31 @@ pub enum Precision {
     Bfloat16,
 }
 
+impl Precision {
+    /// As numpy and torch call it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Float32 => "float32",
+            Self::Float16 => "float16",
+            Self::Bfloat16 => "bfloat16",
+        }
+    }
+
+    fn dtype(self) -> DType {
+        match self {
+            Self::Float32 => DType::F32,
+            Self::Float16 => DType::F16,
+            Self::Bfloat16 => DType::BF16,
+        }
+    }
+}
+
 /// A device, and the type of the numbers on it.
 #[derive(Clone, Debug)]
 pub struct Placement {
     device: Device,
-    dtype: DType,
+    precision: Precision,
     /// None for the processor.
     cuda: Option<CudaDeviceInfo>,
     /// Held for writing while a graph is recorded: whatever another thread gave to the stream meanwhile would become part of it.
@@ -34,7 +54,7 @@ impl Placement {
     /// The machine's processor. Weights keep the type of their file there, activations are float32.
     #[must_use]
     pub fn cpu() -> Self {
-        Self { device: Device::Cpu, dtype: DType::F32, cuda: None, recording: Arc::default() }
+        Self { device: Device::Cpu, precision: Precision::Float32, cuda: None, recording: Arc::default() }
     }
 
     /// A CUDA device; `ordinal` counts from 0 as `CUDA_VISIBLE_DEVICES` leaves them.
@@ -43,19 +63,14 @@ impl Placement {
     /// If there is none, it cannot be used, or its answers to small tasks are not the processor's.
     pub fn cuda(ordinal: usize, precision: Precision) -> std::result::Result<Self, OpenError> {
         let (device, info) = x0_kernels::open_cuda(ordinal)?;
-        let dtype = match precision {
-            Precision::Float32 => DType::F32,
-            Precision::Float16 => DType::F16,
-            Precision::Bfloat16 => DType::BF16,
-        };
-        match x0_kernels::deviation(&device, dtype) {
+        match x0_kernels::deviation(&device, precision.dtype()) {
             Ok(None) => {}
             Ok(Some(Deviation { task, by })) => {
                 return Err(OpenError::Wrong { name: info.name, task, by: format!("{by:.3}") });
             }
             Err(error) => return Err(OpenError::Failed { ordinal, message: error.to_string().replace('\n', " ") }),
         }
-        Ok(Self { device, dtype, cuda: Some(info), recording: Arc::default() })
+        Ok(Self { device, precision, cuda: Some(info), recording: Arc::default() })
     }
 
     /// The same device for work that need not wait for what this placement does: on a CUDA device another stream, on the processor itself.
@@ -86,12 +101,18 @@ impl Placement {
         self.cuda.as_ref()
     }
 
+    /// The type of the activations of networks that compute here.
+    #[must_use]
+    pub fn precision(&self) -> Precision {
+        self.precision
+    }
+
     /// Floating-point operations per second that products of large matrices reach on a CUDA device; none on the processor.
     ///
     /// # Errors
     /// If the device fails.
     pub fn matrix_peak(&self) -> std::result::Result<Option<f64>, StepError> {
-        Ok(x0_kernels::matrix_peak(&self.device, self.dtype)?)
+        Ok(x0_kernels::matrix_peak(&self.device, self.dtype())?)
     }
 
     /// A network's input or weight: float32 numbers as a tensor of the device and the type that networks compute with.
@@ -102,7 +123,7 @@ impl Placement {
     /// A tensor of any device as [`Self::tensor`]. On the processor that is the tensor itself.
     pub(crate) fn place(&self, tensor: &Tensor) -> Result<Tensor> {
         // Narrowed before it travels.
-        hand_over(&tensor.to_dtype(self.dtype)?, &self.device)
+        hand_over(&tensor.to_dtype(self.dtype())?, &self.device)
     }
 
     /// A tensor as float32 on the device: for what is not narrowed.
@@ -112,7 +133,7 @@ impl Placement {
 
     /// The type of a network's activations.
     pub(crate) fn dtype(&self) -> DType {
-        self.dtype
+        self.precision.dtype()
     }
 
     pub(crate) fn is_cuda(&self) -> bool {

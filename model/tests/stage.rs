@@ -50,6 +50,7 @@ fn every_network_of_every_family_can_be_called() {
             assert_eq!((call.rows(), shape[0]), (2, 2), "{name}, {stage:?}");
             assert!(numbers.iter().all(|x| x.is_finite()) && numbers.iter().any(|x| *x != 0.0), "{name}, {stage:?}");
             assert_eq!(answer(&call.run().unwrap(), stage).1, numbers);
+            call.compute().unwrap();
             let one = network.random_inputs(1, None).unwrap();
             assert_eq!(network.call(&one).unwrap().operations() * 2.0, call.operations());
         }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use axum::http::HeaderValue;
 use jiff::SignedDuration;
 use x0_engine::Policy;
+use x0_model::Shape;
 
 pub use auth::{AuthArgs, AuthConfig, KeyLimitArgs};
 pub use device::{DeviceArgs, DeviceChoice, UnknownDevice};
@@ -29,6 +30,9 @@ pub struct ServeArgs {
     /// A folder of models, besides those that are part of the program: each folder in it with a model_index.json
     #[arg(long, value_name = "DIR", env = "X0_MODELS")]
     pub models: Option<PathBuf>,
+    /// Instead of all of them a published model's configuration with random weights, to try what a machine can serve: sd15 or sdxl
+    #[arg(long, value_name = "NAME", env = "X0_SHAPE", value_parser = shape, conflicts_with = "models")]
+    pub shape: Option<Shape>,
     #[command(flatten)]
     pub device: DeviceArgs,
     /// A folder for generations, so that what was accepted is finished by the next process when this one crashes or stops, and what is
@@ -184,6 +188,7 @@ pub enum LogFormat {
 pub struct Config {
     pub listen: SocketAddr,
     pub models: Option<PathBuf>,
+    pub shape: Option<Shape>,
     pub device: DeviceChoice,
     pub data_dir: Option<PathBuf>,
     pub default_models: Vec<String>,
@@ -257,6 +262,7 @@ impl ServeArgs {
             cors_origins: self.auth.cors_origins,
             listen: self.listen,
             models: self.models,
+            shape: self.shape,
             device: self.device.device,
             data_dir: self.data_dir,
             default_models: self.default_models,
@@ -334,6 +340,12 @@ impl LimitArgs {
     }
 }
 
+/// Reads the name of a published model's configuration.
+pub(crate) fn shape(name: &str) -> Result<Shape, String> {
+    let names = || Shape::ALL.map(Shape::name).join(", ");
+    Shape::ALL.into_iter().find(|shape| shape.name() == name).ok_or_else(|| format!("must be one of {}", names()))
+}
+
 /// Reads a time such as `10s`, `2m 30s`, `1h`, or a number of seconds.
 fn duration(text: &str) -> Result<Duration, String> {
     let seconds = text.parse::<f64>().ok().filter(|seconds| *seconds >= 0.0);
@@ -377,7 +389,7 @@ mod tests {
         assert_eq!(format!("{:?}", config.connections), format!("{:?}", ConnectionLimits::default()));
         assert_eq!(config.listen.to_string(), "127.0.0.1:8000");
         assert!(config.fetcher.is_none());
-        assert_eq!(config.device, DeviceChoice::Auto);
+        assert_eq!((config.device, config.shape), (DeviceChoice::Auto, None));
     }
 
     #[test]
@@ -396,8 +408,15 @@ mod tests {
         }
         let open = config("--listen 0.0.0.0:80").unwrap_err();
         assert!(open.starts_with("--listen: others can reach 0.0.0.0:80, and there are no keys."), "{open}");
-        for line in ["--listen nowhere", "--max-images -1", "--drain-timeout soon", "--log-format xml", "--device gpu"]
-        {
+        for line in [
+            "--listen nowhere",
+            "--max-images -1",
+            "--drain-timeout soon",
+            "--log-format xml",
+            "--device gpu",
+            "--shape sd3",
+            "--shape sd15 --models folder",
+        ] {
             assert!(config(line).is_err(), "{line}");
         }
     }

@@ -133,6 +133,13 @@ fn nobody_is_served_from_afar_without_being_meant() {
     assert!(complaint(&output).contains("/nowhere/keys.json"), "{}", complaint(&output));
 }
 
+#[tokio::test]
+async fn a_shape_is_served_instead_of_all_models() {
+    let server = Server::start_with(&["--shape", "sd15"]);
+    let models = server.json("/v1/models").await;
+    assert_eq!(models["data"].as_array().unwrap().iter().map(|model| &model["id"]).collect::<Vec<_>>(), ["sd15"]);
+}
+
 #[test]
 fn a_device_that_is_not_there_is_not_served_on() {
     let output = run(&["serve", "--listen", "127.0.0.1:0", "--device", "cuda:1"]);
@@ -144,7 +151,8 @@ fn a_device_that_is_not_there_is_not_served_on() {
 fn help_names_every_setting_and_its_variable() {
     let output = run(&["serve", "--help"]);
     let help = String::from_utf8(output.stdout).unwrap();
-    for flag in ["--listen", "--models", "--device", "--data-dir", "--policy", "--keys", "--key-queue-size"] {
+    for flag in ["--listen", "--models", "--shape", "--device", "--data-dir", "--policy", "--keys", "--key-queue-size"]
+    {
         assert!(help.contains(flag), "{flag}");
         let variable = format!("X0_{}", flag.trim_start_matches('-').replace('-', "_").to_uppercase());
         assert!(help.contains(&variable), "{variable}");

@@ -127,24 +127,43 @@ impl Call<'_> {
         Ok(Tensors(HashMap::from([(self.stage.name().to_owned(), answer)])))
     }
 
-    fn answer(&self) -> Result<Tensor> {
-        let map = match &self.prepared {
+    /// Calls the network and waits until its answer is there, where it computes: what the call itself takes.
+    ///
+    /// # Errors
+    /// If the inputs do not suit the network.
+    pub fn compute(&self) -> std::result::Result<(), StepError> {
+        Ok(x0_kernels::install(|| self.forward()?.device().synchronize())?)
+    }
+
+    /// As the network gives it.
+    fn forward(&self) -> Result<Tensor> {
+        match &self.prepared {
             Prepared::Text { network, texts } => {
                 let texts: Vec<&Tokens> = texts.iter().collect();
-                let states = network.final_layer_norm(&network.forward(&texts, 0, false)?.hidden_state)?;
-                return states.to_dtype(DType::F32)?.to_device(&Device::Cpu);
+                network.final_layer_norm(&network.forward(&texts, 0, false)?.hidden_state)
             }
             Prepared::UNet2D { network, sample, timesteps, classes } => {
                 let classes = classes.as_deref().map_or(Classes::None, Classes::Labels);
-                network.forward(sample, timesteps, classes)?
+                network.forward(sample, timesteps, classes)
             }
             Prepared::UNet2DCondition { network, sample, timesteps, conditions } => {
-                network.forward(sample, timesteps, &conditions.iter().collect::<Vec<_>>())?
+                network.forward(sample, timesteps, &conditions.iter().collect::<Vec<_>>())
             }
-            Prepared::Kl { network, latents } => network.decode(latents)?,
-            Prepared::Tiny { network, latents } => network.decode(latents)?,
-        };
-        map.to_dtype(DType::F32)?.to_device(&Device::Cpu)?.permute((0, 3, 1, 2))?.contiguous()
+            Prepared::Kl { network, latents } => network.decode(latents),
+            Prepared::Tiny { network, latents } => network.decode(latents),
+        }
+    }
+
+    /// As others have it: float32, maps with their channels first.
+    fn answer(&self) -> Result<Tensor> {
+        let answer = self.forward()?.to_dtype(DType::F32)?.to_device(&Device::Cpu)?;
+        match self.prepared {
+            Prepared::Text { .. } => Ok(answer),
+            Prepared::UNet2D { .. }
+            | Prepared::UNet2DCondition { .. }
+            | Prepared::Kl { .. }
+            | Prepared::Tiny { .. } => answer.permute((0, 3, 1, 2))?.contiguous(),
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use x0_model::{Library, ModelInfo, ModelKind};
+use x0_model::{Library, ModelInfo, ModelKind, Shape};
 
 use super::{CommandError, remark, table};
 use crate::device::Device;
@@ -38,6 +38,11 @@ pub(super) fn open(device: &Device, models: Option<&Path>) -> Result<Arc<Library
         remark(format_args!("{name} is left out: {why}"));
     }
     Ok(Arc::new(library))
+}
+
+/// A library of a published model's configuration with random weights.
+pub(super) fn of_shape(device: &Device, shape: Shape) -> Result<Arc<Library>, CommandError> {
+    Ok(Arc::new(device.library_of_shape(shape).map_err(CommandError::failed)?))
 }
 
 fn row(info: &ModelInfo) -> [String; 6] {

@@ -32,7 +32,10 @@ pub fn serve(args: ServeArgs) -> Result<(), CommandError> {
 
 async fn run(config: Config) -> Result<(), CommandError> {
     let device = open_device(DeviceArgs { device: config.device })?;
-    let library = super::models::open(&device, config.models.as_deref())?;
+    let library = match config.shape {
+        Some(shape) => super::models::of_shape(&device, shape)?,
+        None => super::models::open(&device, config.models.as_deref())?,
+    };
     for name in &config.default_models {
         if library.info(name).is_none() {
             return Err(CommandError::Usage(format!("--default-model: there is no model {name}")));

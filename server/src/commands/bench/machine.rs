@@ -33,6 +33,8 @@ pub(super) struct Processor {
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Device {
     device: String,
+    /// Of weights and activations, and of the products that they are measured against.
+    precision: &'static str,
     #[serde(skip)]
     peak_gflops: f64,
 }
@@ -42,7 +44,11 @@ impl Machine {
     pub(super) fn measure(placement: &Placement) -> Result<Self, CommandError> {
         let peak = placement.matrix_peak().map_err(CommandError::of_step)?;
         Ok(match placement.cuda_device().zip(peak) {
-            Some((info, peak)) => Self::Device(Device { device: info.name.clone(), peak_gflops: peak / 1e9 }),
+            Some((info, peak)) => Self::Device(Device {
+                device: info.name.clone(),
+                precision: placement.precision().name(),
+                peak_gflops: peak / 1e9,
+            }),
             None => Self::Processor(Processor::measure()),
         })
     }
@@ -83,8 +89,8 @@ impl fmt::Display for Machine {
                 "{isa}, {threads} threads: at best {peak_gflops:.0} GFLOP/s ({peak_gflops_of_one_thread:.0} of one thread), \
                  {memory_gigabytes_per_second:.0} GB/s from memory"
             ),
-            Self::Device(Device { device, peak_gflops }) => {
-                write!(f, "{device}: {peak_gflops:.0} GFLOP/s in products of matrices by cuBLAS")
+            Self::Device(Device { device, precision, peak_gflops }) => {
+                write!(f, "{device}, {precision}: {peak_gflops:.0} GFLOP/s in products of matrices by cuBLAS")
             }
         }
     }

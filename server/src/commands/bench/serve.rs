@@ -12,9 +12,10 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 use x0_engine::Policy;
+use x0_model::Shape;
 
 use crate::commands::{CommandError, print, remark};
-use crate::config::DeviceArgs;
+use crate::config::{DeviceArgs, shape};
 use alone::Alone;
 use client::Client;
 use load::Load;
@@ -33,7 +34,7 @@ const EIGHT: NonZeroU32 = NonZeroU32::MIN.saturating_add(7);
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct BenchServe {
     /// A running server [default: one is started for each policy]
-    #[arg(long, value_name = "URL", conflicts_with_all = ["policies", "models", "device"])]
+    #[arg(long, value_name = "URL", conflicts_with_all = ["policies", "models", "shape", "device"])]
     url: Option<String>,
     /// How the server chooses; may be given several times [default: best-value, first-come and fixed-batch:8]
     #[arg(long = "policy", value_name = "POLICY")]
@@ -57,6 +58,9 @@ pub(super) struct BenchServe {
     /// A folder of models, besides those that are part of the program
     #[arg(long, value_name = "DIR", env = "X0_MODELS")]
     models: Option<PathBuf>,
+    /// Instead of all of them a published model's configuration with random weights: sd15 or sdxl
+    #[arg(long, value_name = "NAME", value_parser = shape, conflicts_with = "models")]
+    shape: Option<Shape>,
     #[command(flatten)]
     device: DeviceArgs,
 }
@@ -98,7 +102,7 @@ impl BenchServe {
         let policies = if self.policies.is_empty() { &usual[..] } else { &self.policies };
         let mut all = Vec::new();
         for policy in policies {
-            let server = Server::start(*policy, self.models.as_deref(), self.device.device)?;
+            let server = Server::start(*policy, self.models.as_deref(), self.shape, self.device.device)?;
             all.push(self.policy(policy.to_string(), &Client::new(server.url())).await?);
         }
         Ok(all)

@@ -14,7 +14,7 @@ use x0_model::{Library, Shape, StepError};
 use super::machine::Machine;
 use super::statistics::median;
 use crate::commands::{CommandError, models, open_device_and_remark, print, table};
-use crate::config::DeviceArgs;
+use crate::config::{DeviceArgs, shape};
 
 const HEAD: [&str; 7] = ["STAGE", "ROWS", "GFLOP", "SECONDS", "ROWS/S", "GFLOP/S", "% OF PEAK"];
 
@@ -105,8 +105,7 @@ impl Stages {
     fn subject(&self) -> Result<(Arc<Library>, String), CommandError> {
         let device = open_device_and_remark(self.device)?;
         if let Some(shape) = self.shape {
-            let library = device.library_of_shape(shape).map_err(CommandError::failed)?;
-            return Ok((Arc::new(library), shape.name().to_owned()));
+            return Ok((models::of_shape(&device, shape)?, shape.name().to_owned()));
         }
         let library = models::open(&device, self.models.as_deref())?;
         let info = match &self.model {
@@ -175,10 +174,10 @@ impl Stages {
     }
 }
 
-/// The seconds of one call.
+/// The seconds of one call. That its answer travels to the processor is no part of it, as a server's answers stay on the device.
 fn time(call: &Call<'_>) -> Result<f64, CommandError> {
     let start = Instant::now();
-    call.run().map_err(CommandError::of_step)?;
+    call.compute().map_err(CommandError::of_step)?;
     Ok(start.elapsed().as_secs_f64())
 }
 
@@ -220,11 +219,6 @@ fn tell(model: &str, machine: &Machine, all: &[(Stage, Measured)]) -> Result<(),
         ]
     };
     table(&[HEAD.map(str::to_owned)].into_iter().chain(all.iter().map(row)).collect::<Vec<_>>())
-}
-
-fn shape(name: &str) -> Result<Shape, String> {
-    let names = || Shape::ALL.map(Shape::name).join(", ");
-    Shape::ALL.into_iter().find(|shape| shape.name() == name).ok_or_else(|| format!("must be one of {}", names()))
 }
 
 fn stage(name: &str) -> Result<Stage, String> {

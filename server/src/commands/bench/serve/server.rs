@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use x0_engine::Policy;
+use x0_model::Shape;
 
 use crate::commands::CommandError;
 use crate::config::DeviceChoice;
@@ -24,7 +25,12 @@ pub(super) struct Server {
 
 impl Server {
     /// Starts it, and waits until it listens.
-    pub(super) fn start(policy: Policy, models: Option<&Path>, device: DeviceChoice) -> Result<Self, CommandError> {
+    pub(super) fn start(
+        policy: Policy,
+        models: Option<&Path>,
+        shape: Option<Shape>,
+        device: DeviceChoice,
+    ) -> Result<Self, CommandError> {
         let mut command = Command::new(env::current_exe().map_err(CommandError::failed)?);
         for (name, _) in env::vars_os() {
             let text = name.to_string_lossy();
@@ -36,6 +42,9 @@ impl Server {
         command.arg(policy.to_string()).arg("--device").arg(device.to_string());
         if let Some(models) = models {
             command.arg("--models").arg(models);
+        }
+        if let Some(shape) = shape {
+            command.args(["--shape", shape.name()]);
         }
         let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().map_err(CommandError::failed)?;
         let mut server = Self { child, url: String::new() };
