@@ -1,6 +1,7 @@
 """What all contestants are given: a model folder with random weights, and inputs."""
 
 import importlib.util
+import json
 import os
 
 import torch
@@ -11,30 +12,35 @@ spec = importlib.util.spec_from_file_location("full_size", f"{HERE}/../full_size
 full_size = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(full_size)
 
-MODEL = "full-size"
 
-
-def models(folder):
-    """A folder with a model of Stable Diffusion 1.5's size."""
-    path = f"{folder}/models"
-    if not os.path.exists(f"{path}/{MODEL}/model_index.json"):
-        full_size.folder(path)
+def model(folder):
+    """The folder of a model of Stable Diffusion 1.5's size."""
+    path = f"{folder}/models/full-size"
+    if not os.path.exists(f"{path}/model_index.json"):
+        full_size.folder(f"{folder}/models")
     return path
 
 
-def inputs(folder, stage, size):
+def config(model, network):
+    with open(f"{model}/{network}/config.json") as file:
+        return json.load(file)
+
+
+def inputs(folder, model, stage, size, rows):
     """A safetensors file of a stage's inputs, for pictures of `size` × `size` pixels."""
     generator = torch.Generator().manual_seed(1)
-    latent = size // 8
+    unet, vae, text = (config(model, network) for network in ("unet", "vae", "text_encoder"))
+    latent = size // 2 ** (len(vae["block_out_channels"]) - 1)
+    tokens = text.get("max_position_embeddings", 77)
     tensors = {
         "unet": lambda: {
-            "unet.sample": torch.randn(2, 4, latent, latent, generator=generator),
-            "unet.timestep": torch.full((2,), 500.0),
-            "unet.encoder_hidden_states": torch.randn(2, 77, 768, generator=generator),
+            "unet.sample": torch.randn(rows, unet["in_channels"], latent, latent, generator=generator),
+            "unet.timestep": torch.full((rows,), 500.0),
+            "unet.encoder_hidden_states": torch.randn(rows, tokens, unet["cross_attention_dim"], generator=generator),
         },
-        "vae_decode": lambda: {"vae_decode.latents": torch.randn(1, 4, latent, latent, generator=generator)},
-        "text_encoder": lambda: {"text_encoder.input_ids": torch.randint(0, 49408, (2, 77), generator=generator)},
+        "vae_decode": lambda: {"vae_decode.latents": torch.randn(rows, vae["latent_channels"], latent, latent, generator=generator)},
+        "text_encoder": lambda: {"text_encoder.input_ids": torch.randint(0, text["vocab_size"], (rows, tokens), generator=generator)},
     }[stage]()
-    path = f"{folder}/{stage}-{size}.safetensors"
+    path = f"{folder}/{stage}-{size}-{rows}.safetensors"
     save_file(tensors, path)
     return path
