@@ -88,7 +88,7 @@ pub(crate) fn picture_bytes(picture: &Tensor) -> Result<Vec<u8>> {
 static PINNED: Mutex<Option<PinnedHostSlice<u8>>> = Mutex::new(None);
 
 /// What is in a device's memory once the stream has come to it.
-fn read_by_pinned(bytes: &CudaSlice<u8>, stream: &CudaStream) -> Result<Vec<u8>> {
+fn read_by_pinned(bytes: &CudaSlice<u8>, stream: &Arc<CudaStream>) -> Result<Vec<u8>> {
     let context = stream.context();
     let mut kept = PINNED.lock().unwrap_or_else(PoisonError::into_inner);
     let suits = |pinned: &PinnedHostSlice<u8>| Arc::ptr_eq(pinned.context(), context) && pinned.len() >= bytes.len();

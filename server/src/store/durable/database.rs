@@ -78,10 +78,22 @@ pub enum OpenStoreError {
     Newer,
     #[error(transparent)]
     Io(#[from] io::Error),
+    #[error("it is damaged: {0}")]
+    Damaged(rusqlite::Error),
     #[error(transparent)]
-    Sqlite(#[from] rusqlite::Error),
+    Sqlite(rusqlite::Error),
     #[error(transparent)]
     Write(#[from] StoreError),
+}
+
+impl From<rusqlite::Error> for OpenStoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        match error.sqlite_error_code() {
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::InUse,
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Self::Damaged(error),
+            Some(_) | None => Self::Sqlite(error),
+        }
+    }
 }
 
 /// The database, written by a thread of its own. When this is dropped, what was asked for is written before the file is closed.
@@ -104,18 +116,14 @@ impl Database {
         // Prompts and pictures are nobody else's business.
         fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
         let path = folder.join(FILE);
-        let opened = match read(&path) {
-            Err(OpenStoreError::Sqlite(error)) if is_damage(&error) => {
+        let (connection, rows) = match read(&path) {
+            Err(OpenStoreError::Damaged(error)) => {
                 let aside = set_aside(&path)?;
                 tracing::error!(%error, aside = %aside.display(), "the store is damaged; it was set aside, and a new one begun");
-                read(&path)
+                read(&path)?
             }
-            opened => opened,
+            opened => opened?,
         };
-        let (connection, rows) = opened.map_err(|error| match error {
-            OpenStoreError::Sqlite(error) if is_busy(&error) => OpenStoreError::InUse,
-            error => error,
-        })?;
         let (writes, tasks) = mpsc::channel();
         let thread = std::thread::Builder::new().name("x0-store".to_owned());
         let thread = thread.spawn(move || work(connection, &tasks))?;
@@ -151,8 +159,10 @@ impl Database {
     }
 
     fn send(&self, task: Task) {
-        // A thread that is gone answers nobody, which those who wait find out.
-        let _ = self.writes.as_ref().map(|writes| writes.send(task));
+        if let Some(writes) = &self.writes {
+            // A thread that is gone answers nobody, which those who wait find out.
+            let _ = writes.send(task);
+        }
     }
 }
 
@@ -208,14 +218,6 @@ fn write_all(connection: &mut Connection, tasks: &[Task]) -> rusqlite::Result<()
     let transaction = connection.transaction()?;
     tasks.iter().try_for_each(|task| row::write(&transaction, &task.write))?;
     transaction.commit()
-}
-
-fn is_damage(error: &rusqlite::Error) -> bool {
-    matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
-}
-
-fn is_busy(error: &rusqlite::Error) -> bool {
-    matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
 }
 
 /// Gives the file and what belongs to it another name.
