@@ -153,7 +153,8 @@ pub struct ShutdownArgs {
     /// How long work is still taken after SIGTERM, while /readyz says no; for load balancers
     #[arg(long, value_name = "TIME", env = "X0_SHUTDOWN_DELAY", default_value = "0s", value_parser = duration)]
     pub shutdown_delay: Duration,
-    /// How long what was accepted may take to finish after that; what has not by then fails
+    /// How long what was accepted may take to finish after that; what has not by then is left to the next process, or without
+    /// --data-dir fails
     #[arg(long, value_name = "TIME", env = "X0_DRAIN_TIMEOUT", default_value = "25s", value_parser = duration)]
     pub drain_timeout: Duration,
 }

@@ -130,10 +130,10 @@ impl Server {
     }
 
     /// Serves until `stop` comes or the device is lost, then stops in order: no longer ready; no longer listening; what was accepted is
-    /// finished, or fails when the time for it is over; event streams end; connections close.
+    /// finished, or when the time for it is over left to the next process, or without a data folder fails; event streams end;
+    /// connections close.
     ///
-    /// When the device is lost nothing can be finished: what was accepted has failed, and once that is written down the server stops
-    /// without more delay.
+    /// When the device is lost nothing can be finished, and the server stops without more delay.
     pub async fn run_until(self, stop: impl Future<Output = ()>) -> Stopped {
         let upkeep = tokio::spawn(upkeep(self.app.clone()));
         let lifecycle = self.app.lifecycle.clone();
@@ -150,8 +150,16 @@ impl Server {
         tracing::info!(drain_seconds = drain.as_secs_f64(), "stopping: finishing what was accepted");
         lifecycle.advance(Stage::Draining);
         self.app.engine.drain(Instant::now() + drain);
-        if timeout(drain + grace, self.app.generations.settled()).await.is_err() {
-            tracing::warn!("stopping: a model call did not end in time");
+        let generations = &self.app.generations;
+        if timeout(drain, generations.settled()).await.is_err() {
+            // A model call may take longer than anyone waits for its end.
+            match stopped {
+                Stopped::Asked => timeout(grace, generations.acquit()).await.unwrap_or_default(),
+                Stopped::DeviceLost => {}
+            }
+            if timeout(grace, generations.settled()).await.is_err() {
+                tracing::warn!("stopping: a model call did not end in time");
+            }
         }
 
         lifecycle.advance(Stage::Closing);

@@ -11,7 +11,7 @@ use crate::{BatchKey, Failure, JobId, StepReport};
 pub enum Event<P> {
     /// The job waits; `position` jobs are before it, and it is expected to finish in `eta`.
     Queued { position: u32, eta: Duration },
-    /// The job's first image was admitted.
+    /// The job's first image is about to be admitted.
     Started,
     /// Image `image` did step `step` (1-based) of `steps`.
     Step { image: u32, step: u32, steps: u32, report: StepReport },

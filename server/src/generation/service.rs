@@ -118,28 +118,37 @@ impl Generations {
         trail: Option<Trail>,
     ) -> Result<Accepted, Refused> {
         let owner = caller.owner();
+        if let Some(key) = &key
+            && let Some(made) = self.store.made_before(owner, key).await?
+        {
+            return self.replayed(owner, made).await;
+        }
+        let ahead = self.engine.snapshot();
+        let place = self.place(&caller, &order, ahead)?;
         let (id, request) = (Uuid::now_v7(), order.take_request());
         let mut record = order.record(id, now());
-        let ahead = self.engine.snapshot();
         record.position = u32::try_from(ahead.queued + ahead.running).ok();
         match self.store.create(NewGeneration { record: record.clone(), owner, key, request }).await? {
             Created::New => {}
-            Created::Replayed(earlier) => {
-                let record = self.store.get(owner, earlier).await?.ok_or(Refused::KeyMismatch)?;
-                return Ok(Accepted { record, replayed: true });
-            }
-            Created::Mismatch => return Err(Refused::KeyMismatch),
+            made @ (Created::Replayed(_) | Created::Mismatch) => return self.replayed(owner, made).await,
         }
-        let submitted = self.place(&caller, &order, ahead).and_then(|place| {
-            let accepted = Instant::now();
-            self.submit(Submission { id, owner, order: &order, accepted, queued: false, place, trail })
-        });
-        if let Err(refused) = submitted {
+        let accepted = Instant::now();
+        let submission = Submission { id, owner, order: &order, accepted, queued: false, place, trail };
+        if let Err(refused) = self.submit(submission) {
             self.store.discard(id).await?;
             return Err(refused);
         }
         self.metrics.job_submitted(&record.model, record.request.priority);
         Ok(Accepted { record, replayed: false })
+    }
+
+    /// What an equal request made before.
+    async fn replayed(&self, owner: Owner, made: Created) -> Result<Accepted, Refused> {
+        let record = match made {
+            Created::Replayed(earlier) => self.store.get(owner, earlier).await?,
+            Created::New | Created::Mismatch => None,
+        };
+        Ok(Accepted { record: record.ok_or(Refused::KeyMismatch)?, replayed: true })
     }
 
     /// Hands a remembered generation to the engine, with someone who writes down what becomes of it.
@@ -180,12 +189,12 @@ impl Generations {
 
     /// Takes what the order costs from what its caller may use.
     fn place(&self, caller: &Caller, order: &Order, ahead: Snapshot) -> Result<Option<Hold>, Refused> {
-        let Some(allowance) = caller.allowance() else { return Ok(None) };
-        // Nothing is paid for what the engine is about to refuse.
         let retry_after = ahead.expected.clamp(LEAST_RETRY, MOST_RETRY);
-        if ahead.queued + ahead.running >= ahead.max_jobs {
+        // Nothing is written and nothing is paid for what the engine is about to refuse. What an earlier process accepted has its place.
+        if self.inboxes.is_open() && ahead.queued + ahead.running + self.waiting().len() >= ahead.max_jobs {
             return Err(Refused::QueueFull { retry_after });
         }
+        let Some(allowance) = caller.allowance() else { return Ok(None) };
         allowance.job(order.pixel_steps()).map(Some).map_err(|exceeded| match exceeded {
             Exceeded::Jobs(limit) => Refused::QueueQuota { limit, retry_after },
             Exceeded::PixelSteps(budget) => Refused::CostQuota(budget),
@@ -203,6 +212,7 @@ impl Generations {
                 }
             });
         } else {
+            self.store.cancelling(id);
             self.engine.cancel(JobId(id.as_u128()));
         }
     }
@@ -242,6 +252,13 @@ impl Generations {
             }
         }
         self.store.get(owner, id).await
+    }
+
+    /// What has not ended by now is left to the next process, and is not to blame for it.
+    pub async fn acquit(&self) {
+        if let Err(error) = self.store.acquit_all().await {
+            tracing::error!(%error, "what was not finished will count as if it had broken down");
+        }
     }
 
     /// Waits until everything that the engine told of was written down. No order may be accepted any more.

@@ -14,8 +14,8 @@ use uuid::Uuid;
 use x0_openapi::{GenerationList, GenerationRecord, GenerationRequest};
 
 use super::{
-    Created, Followed, JobStore, Kept, Leaving, MemoryStore, MemoryStoreOptions, NewGeneration, Page, StoreError,
-    StoredImage,
+    Created, Followed, IdempotencyKey, JobStore, Kept, Leaving, MemoryStore, MemoryStoreOptions, NewGeneration, Page,
+    StoreError, StoredImage,
 };
 use crate::auth::Owner;
 use crate::clock::now;
@@ -49,8 +49,8 @@ pub struct Unfinished {
 }
 
 impl DurableStore {
-    /// Opens the database in a folder, or begins one. Also gives what was not finished, oldest first: each has begun its next run, and
-    /// waits.
+    /// Opens the database in a folder, or begins one. Also gives what was not finished, in the order in which it is to be taken up: each
+    /// has begun its next run, and waits.
     ///
     /// # Errors
     /// If another process uses it, a later version of this program wrote it, or it cannot be read or written.
@@ -59,29 +59,39 @@ impl DurableStore {
         let memory = MemoryStore::new(options);
         let (mut unfinished, mut writes) = (Vec::new(), Vec::new());
         for row in rows {
-            let GenerationRow { new, attempt, crashes, acquitted, facts } = row;
+            let GenerationRow { new, attempt, crashes, acquitted, cancelled, facts } = row;
             let NewGeneration { record: GenerationRecord { id, created_at, .. }, owner, .. } = new;
             let request = new.request.clone();
             let began = facts.iter().any(|(of, _, fact)| *of == attempt && *fact == Fact::Started);
-            let (_, forgotten) = memory.insert(new);
-            writes.extend(forgotten.into_iter().map(Write::Delete));
+            writes.extend(memory.restore(new).into_iter().map(Write::Delete));
             for (attempt, at, fact) in facts {
                 memory.begin_attempt(id, attempt);
                 writes.extend(memory.add(id, fact, at).into_iter().map(Write::Delete));
             }
-            // It has ended if it takes nothing.
-            let queued = Fact::Queued { position: unfinished.len() as u32, eta_seconds: None };
-            if memory.takes(id, &queued) {
+            if !memory.takes(id, &Fact::Cancelled) {
+                // It has ended.
+            } else if cancelled {
+                let at = now();
+                writes.extend(memory.add(id, Fact::Cancelled, at).into_iter().map(Write::Delete));
+                writes.push(Write::Append { id, at, fact: Fact::Cancelled });
+            } else {
                 let crashes = crashes + u32::from(began && !acquitted);
-                let (attempt, at) = (attempt + 1, now());
-                writes.push(Write::Begin { id, attempt, crashes });
-                writes.push(Write::Append { id, at, fact: queued.clone() });
-                memory.begin_attempt(id, attempt);
-                writes.extend(memory.add(id, queued, at).into_iter().map(Write::Delete));
-                unfinished.push(Unfinished { id, owner, request, created_at, crashes });
+                unfinished.push((Unfinished { id, owner, request, created_at, crashes }, attempt + 1));
             }
         }
-        database.write_at_once(writes)?;
+        // Suspects come last, each part oldest first.
+        unfinished.sort_by_key(|(unfinished, _)| unfinished.crashes > 0);
+        for (position, (Unfinished { id, crashes, .. }, attempt)) in (0..).zip(&unfinished) {
+            let (id, attempt, crashes, at) = (*id, *attempt, *crashes, now());
+            let queued = Fact::Queued { position, eta_seconds: None };
+            writes.push(Write::Begin { id, attempt, crashes });
+            writes.push(Write::Append { id, at, fact: queued.clone() });
+            memory.begin_attempt(id, attempt);
+            writes.extend(memory.add(id, queued, at).into_iter().map(Write::Delete));
+        }
+        // Nothing that fails here is lost: it is tried again.
+        writes.into_iter().for_each(|write| database.write_later(write));
+        let unfinished = unfinished.into_iter().map(|(unfinished, _)| unfinished).collect();
         Ok((Self { memory, database, keyed: Mutex::default() }, unfinished))
     }
 
@@ -105,7 +115,7 @@ impl JobStore for DurableStore {
     async fn create(&self, new: NewGeneration) -> Result<Created, StoreError> {
         let Some(key) = &new.key else { return self.create_new(new).await };
         let _alone = self.keyed.lock().await;
-        match self.memory.made_before(new.owner, key) {
+        match self.memory.made_before(new.owner, key).await? {
             Some(made) => Ok(made),
             None => self.create_new(new).await,
         }
@@ -121,10 +131,21 @@ impl JobStore for DurableStore {
             return Ok(());
         }
         let at = now();
-        let written = self.database.write(Write::Append { id, at, fact: fact.clone() }).await;
-        // Those who follow are told even if it could not be written: it has happened. After a crash it happens again.
+        self.database.write(Write::Append { id, at, fact: fact.clone() }).await?;
         self.delete(self.memory.add(id, fact, at));
-        written
+        Ok(())
+    }
+
+    async fn made_before(&self, owner: Owner, key: &IdempotencyKey) -> Result<Option<Created>, StoreError> {
+        self.memory.made_before(owner, key).await
+    }
+
+    fn cancelling(&self, id: Uuid) {
+        self.database.write_later(Write::Cancel(id));
+    }
+
+    async fn acquit_all(&self) -> Result<(), StoreError> {
+        self.database.write(Write::AcquitAll).await
     }
 
     async fn leave(&self, id: Uuid, reason: Leaving) -> Result<Kept, StoreError> {

@@ -68,11 +68,6 @@ impl MemoryStore {
         Some(if *known == key.fingerprint { Created::Replayed(*earlier) } else { Created::Mismatch })
     }
 
-    /// The generation that an equal idempotency key made before.
-    pub(super) fn made_before(&self, owner: Owner, key: &IdempotencyKey) -> Option<Created> {
-        Self::of_key(&self.lock(), owner, key)
-    }
-
     /// See [`JobStore::create`]. Also gives the generations that were forgotten for it.
     pub(super) fn insert(&self, new: NewGeneration) -> (Created, Vec<Uuid>) {
         let id = new.record.id;
@@ -83,9 +78,22 @@ impl MemoryStore {
             }
             index.keys.insert((new.owner, key.key), (key.fingerprint, id));
         }
-        index.journals.insert(id, Arc::new(Journal::new(new.record, new.owner, self.bytes.clone())));
-        let forgotten = self.forget(&mut index, id, now());
-        (Created::New, forgotten)
+        (Created::New, self.remember(&mut index, new.record, new.owner))
+    }
+
+    /// Remembers what was created before. Of two with the same idempotency key the later one was accepted.
+    pub(super) fn restore(&self, new: NewGeneration) -> Vec<Uuid> {
+        let mut index = self.lock();
+        if let Some(key) = new.key {
+            index.keys.insert((new.owner, key.key), (key.fingerprint, new.record.id));
+        }
+        self.remember(&mut index, new.record, new.owner)
+    }
+
+    fn remember(&self, index: &mut Index, record: GenerationRecord, owner: Owner) -> Vec<Uuid> {
+        let id = record.id;
+        index.journals.insert(id, Arc::new(Journal::new(record, owner, self.bytes.clone())));
+        self.forget(index, id, now())
     }
 
     /// Whether a fact says anything new of a generation that is known.
@@ -153,6 +161,16 @@ impl JobStore for MemoryStore {
 
     async fn append(&self, id: Uuid, fact: Fact) -> Result<(), StoreError> {
         self.add(id, fact, now());
+        Ok(())
+    }
+
+    async fn made_before(&self, owner: Owner, key: &IdempotencyKey) -> Result<Option<Created>, StoreError> {
+        Ok(Self::of_key(&self.lock(), owner, key))
+    }
+
+    fn cancelling(&self, _: Uuid) {}
+
+    async fn acquit_all(&self) -> Result<(), StoreError> {
         Ok(())
     }
 

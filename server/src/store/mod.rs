@@ -26,14 +26,23 @@ pub use memory::{MemoryStore, MemoryStoreOptions};
 /// generation is not there.
 #[async_trait]
 pub trait JobStore: fmt::Debug + Send + Sync + 'static {
+    /// The generation that was made with an equal idempotency key, if there is one.
+    async fn made_before(&self, owner: Owner, key: &IdempotencyKey) -> Result<Option<Created>, StoreError>;
+
     /// Remembers a new generation, or finds the one that was made with the same idempotency key.
     async fn create(&self, new: NewGeneration) -> Result<Created, StoreError>;
 
     /// Forgets a generation that was never accepted.
     async fn discard(&self, id: Uuid) -> Result<(), StoreError>;
 
-    /// Adds a fact. Facts after the terminal one are ignored, and so are facts of a generation that is not known.
+    /// Adds a fact; returns when it is as safe as this store makes it. Facts after the terminal one are ignored, and so are facts of a generation that is not known.
     async fn append(&self, id: Uuid, fact: Fact) -> Result<(), StoreError>;
+
+    /// Remembers that a generation is to end: should the process end first, the next one does not take it up.
+    fn cancelling(&self, id: Uuid);
+
+    /// What has not ended by now is not to blame for it, whatever becomes of the process.
+    async fn acquit_all(&self) -> Result<(), StoreError>;
 
     /// Leaves a generation that has not ended, and that nobody works on any more, to the next process, where this store can.
     async fn leave(&self, id: Uuid, reason: Leaving) -> Result<Kept, StoreError>;

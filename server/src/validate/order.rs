@@ -57,18 +57,31 @@ impl Order {
         Self { asked: Arc::new(request), ..self }
     }
 
-    /// A request that makes the same pictures at another time, and has them in it. The order does not remember it any longer.
+    /// A request that makes the same pictures at another time, whatever has become of the defaults, and has its pictures in it. The order
+    /// does not remember it any longer.
     pub fn take_request(&mut self) -> GenerationRequest {
         let asked = Arc::unwrap_or_clone(std::mem::take(&mut self.asked));
-        let ResolvedRequest { model, n, seed, variation, output, on_disconnect, .. } = &self.resolved;
-        let variation_seed = variation.map(|variation| variation.seed);
+        let resolved = self.resolved.clone();
+        let variation_seed = resolved.variation.map(|variation| variation.seed);
         GenerationRequest {
-            model: Some(model.clone()),
-            n: Some(i64::from(*n)),
-            seed: Some(*seed),
+            model: Some(resolved.model),
+            n: Some(i64::from(resolved.n)),
+            seed: Some(resolved.seed),
+            width: Some(i64::from(resolved.width)),
+            height: Some(i64::from(resolved.height)),
+            steps: Some(i64::from(resolved.steps)),
+            guidance_scale: Some(resolved.guidance_scale),
+            guidance_rescale: Some(resolved.guidance_rescale),
+            sampler: Some(resolved.sampler),
+            noise_schedule: Some(resolved.noise_schedule),
+            timestep_spacing: resolved.timestep_spacing,
+            eta: resolved.eta,
+            noise_source: resolved.noise_source,
+            clip_skip: resolved.clip_skip.map(i64::from),
+            strength: resolved.strength,
             variation: asked.variation.map(|asked| VariationRequest { seed: variation_seed, ..asked }),
-            output: Some(OutputRequest { format: Some(output.format), ..asked.output.unwrap_or_default() }),
-            on_disconnect: Some(*on_disconnect),
+            output: Some(OutputRequest { format: Some(resolved.output.format), ..asked.output.unwrap_or_default() }),
+            on_disconnect: Some(resolved.on_disconnect),
             ..asked
         }
     }

@@ -502,6 +502,7 @@ fn faults(prompt: &str) -> Faults {
         "nan" => Faults { nan_at: Some(2), ..Faults::default() },
         "panic" => Faults { panic_at: Some(2), ..Faults::default() },
         "out of memory" => Faults { admit: Some(FailureCode::OutOfMemory), ..Faults::default() },
+        "device lost at once" => Faults { admit: Some(FailureCode::DeviceLost), ..Faults::default() },
         "device lost" => Faults { lost_at: Some(2), ..Faults::default() },
         "no decoding" => Faults { decode: Some(FailureCode::ModelError), image: Some(1), ..Faults::default() },
         _ => Faults::default(),

@@ -145,6 +145,43 @@ async fn what_breaks_the_device_is_tried_three_times_and_takes_nobody_along() {
     server.stopped().await;
 }
 
+/// Before there is a first step: weights are read there, and texts encoded.
+#[tokio::test]
+async fn what_breaks_the_device_as_it_begins_is_tried_three_times() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut server = TestServer::start_in(folder.path()).await;
+    let id = server.accept(&json!({"prompt": "device lost at once"})).await;
+    assert_eq!(server.has_stopped().await, Stopped::DeviceLost);
+    for _ in 0..2 {
+        let mut server = TestServer::start_in(folder.path()).await;
+        assert_eq!(server.has_stopped().await, Stopped::DeviceLost);
+    }
+    let server = TestServer::start_in(folder.path()).await;
+    assert_eq!(server.state(&id, "failed").await["error"]["code"], "too_many_crashes");
+    server.stopped().await;
+}
+
+#[tokio::test]
+async fn what_was_cancelled_is_not_taken_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = TestServer::start_in(folder.path()).await;
+    let id = server.accept(&json!({"prompt": "p", "steps": 900})).await;
+    server.held().await;
+    // The step under way does not end, so that the cancellation is promised, not done.
+    let cancel = server.request(Method::DELETE, &format!("/v1/generations/{id}"));
+    let (status, record) = server.answer(cancel).await;
+    assert_eq!((status, &record["state"]), (202, &json!("running")));
+    let breaks = server.accept(&json!({"prompt": "device lost at once"})).await;
+    let mut server = server;
+    server.gate.open();
+    assert_eq!(server.has_stopped().await, Stopped::DeviceLost);
+    let server = TestServer::start_in(folder.path()).await;
+    assert_eq!(server.json(&format!("/v1/generations/{id}")).await["state"], "cancelled");
+    let cancel = server.request(Method::DELETE, &format!("/v1/generations/{breaks}"));
+    server.answer(cancel).await;
+    drop(server);
+}
+
 #[tokio::test]
 async fn what_waits_for_its_turn_can_be_cancelled() {
     let folder = tempfile::tempdir().unwrap();

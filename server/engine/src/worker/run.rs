@@ -82,14 +82,16 @@ impl<D: Denoiser, S: EventSink<D::Picture>> Worker<D, S> {
             self.scheduler.drain(deadline);
         }
         let now = self.shared.clock.now();
-        let mut told = self.scheduler.notices(now);
+        for (id, notice) in self.scheduler.notices(now) {
+            self.pass_on(id, notice, &mut Made::nothing());
+        }
         let plan = self.scheduler.plan(now);
         let mut made = self.carry_out(&plan);
         if let Some(failure) = made.lost() {
             self.lost = Some(failure.clone());
             return false;
         }
-        told.extend(self.scheduler.apply(plan, std::mem::take(&mut made.outcome)));
+        let told = self.scheduler.apply(plan, std::mem::take(&mut made.outcome));
         self.shared.publish(self.scheduler.slots(), self.scheduler.expected());
         for (id, transition) in told {
             self.pass_on(id, transition, &mut made);
@@ -110,6 +112,10 @@ impl<D: Denoiser, S: EventSink<D::Picture>> Worker<D, S> {
     fn admit(&mut self, images: &[ImageId]) -> Made<D::Picture> {
         let mut made = Made::nothing();
         for id in images {
+            // Before it is begun: if that is the end of the process, it is known what was under way.
+            if self.shared.start(id.job) {
+                self.tell(id.job, Event::Started);
+            }
             let (model, work) = self.works[&id.job].clone();
             let (slot, duration) = self.call(|denoiser| denoiser.admit(&work, id.image));
             self.stage(model, Stage::Begin, duration);
@@ -201,10 +207,8 @@ impl<D: Denoiser, S: EventSink<D::Picture>> Worker<D, S> {
     fn pass_on(&mut self, job: JobId, transition: Transition, made: &mut Made<D::Picture>) {
         match transition {
             Transition::Queued { position, eta } => self.tell(job, Event::Queued { position, eta }),
-            Transition::Started => {
-                self.shared.started(job);
-                self.tell(job, Event::Started);
-            }
+            // It was told before its first image was admitted.
+            Transition::Started => {}
             Transition::Stepped { image, step, steps } => {
                 let id = ImageId { job, image };
                 if let Some(report) = made.reports.remove(&id) {

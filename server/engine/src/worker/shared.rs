@@ -160,10 +160,9 @@ impl<W> Shared<W> {
         (state.slots, state.expected) = (slots, expected);
     }
 
-    pub(super) fn started(&self, id: JobId) {
-        if let Some(job) = self.lock().live.get_mut(&id) {
-            job.started = true;
-        }
+    /// Takes note that a job is begun; whether that is news.
+    pub(super) fn start(&self, id: JobId) -> bool {
+        self.lock().live.get_mut(&id).is_some_and(|job| !std::mem::replace(&mut job.started, true))
     }
 
     /// Gives up a job's place. True once for each accepted job: for who is to send the terminal event.

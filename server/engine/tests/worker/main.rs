@@ -188,7 +188,7 @@ fn a_job_fails_with_its_slot_its_preview_or_its_picture() {
     bench.submit(Job { preview_every: Some(count(1)), ..faulty(2, 2, Faults { preview: code, ..Faults::default() }) });
     bench.submit(faulty(3, 2, Faults { decode: code, ..Faults::default() }));
     assert_eq!([1, 2, 3].map(|id| bench.end(id)), [Came::Failed(FailureCode::OutOfMemory); 3]);
-    assert_eq!(bench.story(1), [Came::Queued, Came::Failed(FailureCode::OutOfMemory)]);
+    assert_eq!(bench.story(1), [Came::Queued, Came::Started, Came::Failed(FailureCode::OutOfMemory)]);
 }
 
 #[test]

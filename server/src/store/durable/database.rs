@@ -2,9 +2,9 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::DirBuilderExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc;
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -24,20 +24,26 @@ const VERSION: i64 = 1;
 const PATIENCE: Duration = Duration::from_secs(2);
 /// Writes that share a transaction, and so the wait for the disk.
 const TOGETHER: usize = 256;
+/// What could not be written is tried again after so long: a disk that is full may not stay so.
+const RETRY: Duration = Duration::from_secs(1);
 
-/// A generation's facts are in the order of their numbers. `request` is there until the generation has ended.
+/// A generation's facts are in the order of their numbers. It has a request until it has ended.
 const TABLES: &str = "
     CREATE TABLE generations (
-        id BLOB PRIMARY KEY,
+        id BLOB NOT NULL PRIMARY KEY,
         owner TEXT,
         idempotency_key TEXT,
         fingerprint INTEGER,
-        record TEXT NOT NULL,
-        request TEXT,
         attempt INTEGER NOT NULL DEFAULT 1,
         crashes INTEGER NOT NULL DEFAULT 0,
-        acquitted INTEGER NOT NULL DEFAULT 0
-    ) STRICT, WITHOUT ROWID;
+        acquitted INTEGER NOT NULL DEFAULT 0,
+        cancelled INTEGER NOT NULL DEFAULT 0,
+        record TEXT NOT NULL
+    ) STRICT;
+    CREATE TABLE requests (
+        generation BLOB NOT NULL PRIMARY KEY REFERENCES generations ON DELETE CASCADE,
+        request TEXT NOT NULL
+    ) STRICT;
     CREATE TABLE facts (
         number INTEGER PRIMARY KEY,
         generation BLOB NOT NULL REFERENCES generations ON DELETE CASCADE,
@@ -64,9 +70,42 @@ pub(super) enum Write {
         attempt: u32,
         crashes: u32,
     },
+    /// Remembers that a generation is to end.
+    Cancel(Uuid),
     /// That this run is not finished is not the generation's fault.
     Acquit(Uuid),
+    /// The same of all that have not ended.
+    AcquitAll,
     Delete(Uuid),
+}
+
+impl Write {
+    /// The generation that it changes, for what has to be written in order.
+    fn id(&self) -> Option<Uuid> {
+        match self {
+            Self::Create(new) => Some(new.record.id),
+            Self::Append { id, .. }
+            | Self::Begin { id, .. }
+            | Self::Cancel(id)
+            | Self::Acquit(id)
+            | Self::Delete(id) => Some(*id),
+            Self::AcquitAll => None,
+        }
+    }
+
+    /// Whether it is given up when it fails: who asked for it is told, and nothing has happened. All else has happened already, and is
+    /// tried until it is written.
+    fn may_fail(&self) -> bool {
+        match self {
+            Self::Create(_) => true,
+            Self::Append { .. }
+            | Self::Begin { .. }
+            | Self::Cancel(_)
+            | Self::Acquit(_)
+            | Self::AcquitAll
+            | Self::Delete(_) => false,
+        }
+    }
 }
 
 /// Why the database cannot be opened.
@@ -82,8 +121,6 @@ pub enum OpenStoreError {
     Damaged(rusqlite::Error),
     #[error(transparent)]
     Sqlite(rusqlite::Error),
-    #[error(transparent)]
-    Write(#[from] StoreError),
 }
 
 impl From<rusqlite::Error> for OpenStoreError {
@@ -110,12 +147,22 @@ struct Task {
     done: Option<oneshot::Sender<Result<(), StoreError>>>,
 }
 
+impl Task {
+    fn done(self, result: rusqlite::Result<()>) {
+        if let Some(done) = self.done {
+            // Who does not wait any more does not need to know.
+            let _ = done.send(result.map_err(|error| StoreError(error.to_string())));
+        }
+    }
+}
+
 impl Database {
     /// Opens the database in a folder, or begins one, and reads all of it, oldest generation first. A file that is damaged is set aside.
     pub(super) fn open(folder: &Path) -> Result<(Self, Vec<GenerationRow>), OpenStoreError> {
-        // Prompts and pictures are nobody else's business.
         fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
         let path = folder.join(FILE);
+        // Prompts and pictures are nobody else's business. What SQLite writes beside the file has its mode.
+        fs::OpenOptions::new().create(true).append(true).mode(0o600).open(&path)?;
         let (connection, rows) = match read(&path) {
             Err(OpenStoreError::Damaged(error)) => {
                 let aside = set_aside(&path)?;
@@ -130,32 +177,16 @@ impl Database {
         Ok((Self { writes: Some(writes), thread: Some(thread) }, rows))
     }
 
-    /// Returns when a change is on the disk.
+    /// Returns when a change is on the disk, however long that takes; a new generation is given up if it cannot be written.
     pub(super) async fn write(&self, write: Write) -> Result<(), StoreError> {
         let (done, written) = oneshot::channel();
         self.send(Task { write, done: Some(done) });
         written.await.unwrap_or_else(|_| Err(StoreError("its thread is gone".to_owned())))
     }
 
-    /// Makes a change without waiting for it. That it fails is told in the log.
+    /// Makes a change without waiting for it.
     pub(super) fn write_later(&self, write: Write) {
         self.send(Task { write, done: None });
-    }
-
-    /// Returns when all changes are on the disk; for a thread that may wait.
-    pub(super) fn write_at_once(&self, writes: Vec<Write>) -> Result<(), StoreError> {
-        let waiting: Vec<_> = writes
-            .into_iter()
-            .map(|write| {
-                let (done, written) = oneshot::channel();
-                self.send(Task { write, done: Some(done) });
-                written
-            })
-            .collect();
-        let written = |written: oneshot::Receiver<_>| futures::executor::block_on(written);
-        waiting.into_iter().try_for_each(|waiting| {
-            written(waiting).unwrap_or_else(|_| Err(StoreError("its thread is gone".to_owned())))
-        })
     }
 
     fn send(&self, task: Task) {
@@ -201,20 +232,51 @@ fn read(path: &Path) -> Result<(Connection, Vec<GenerationRow>), OpenStoreError>
 
 /// Writes what is asked for until nobody can ask any more. What comes while the disk is waited for is written together.
 fn work(mut connection: Connection, tasks: &mpsc::Receiver<Task>) {
-    while let Ok(first) = tasks.recv() {
-        let together: Vec<Task> = std::iter::once(first).chain(tasks.try_iter().take(TOGETHER - 1)).collect();
-        let written = write_all(&mut connection, &together).map_err(|error| StoreError(error.to_string()));
-        if let Err(error) = &written {
-            tracing::error!(%error, writes = together.len(), "the store cannot be written");
+    // In order; what could not be written.
+    let mut owed: Vec<Task> = Vec::new();
+    loop {
+        let first = match owed.is_empty() {
+            true => tasks.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            false => tasks.recv_timeout(RETRY),
+        };
+        let over = matches!(first, Err(RecvTimeoutError::Disconnected));
+        if over && owed.is_empty() {
+            return;
         }
-        for done in together.into_iter().filter_map(|task| task.done) {
-            // Who does not wait any more does not need to know.
-            let _ = done.send(written.clone());
+        let new = first.ok().into_iter().chain(tasks.try_iter().take(TOGETHER - 1));
+        let together: Vec<Task> = owed.drain(..).chain(new).collect();
+        owed = write_all(&mut connection, together);
+        if over {
+            return;
         }
     }
 }
 
-fn write_all(connection: &mut Connection, tasks: &[Task]) -> rusqlite::Result<()> {
+/// Writes tasks at once, or if that fails one by one, and gives those that are still owed.
+fn write_all(connection: &mut Connection, tasks: Vec<Task>) -> Vec<Task> {
+    match transact(connection, &tasks) {
+        Ok(()) => {
+            tasks.into_iter().for_each(|task| task.done(Ok(())));
+            return Vec::new();
+        }
+        Err(error) => tracing::error!(%error, writes = tasks.len(), "the store cannot be written"),
+    }
+    let mut owed: Vec<Task> = Vec::new();
+    for task in tasks {
+        // Nothing of a generation is written before what came earlier.
+        let waits = owed.iter().any(|other| other.write.id() == task.write.id());
+        let written = if waits { None } else { Some(transact(connection, std::slice::from_ref(&task))) };
+        match written {
+            Some(Err(_)) | None if !task.write.may_fail() => owed.push(task),
+            Some(result) => task.done(result),
+            // It is the first of its generation, and so waits for nothing.
+            None => {}
+        }
+    }
+    owed
+}
+
+fn transact(connection: &mut Connection, tasks: &[Task]) -> rusqlite::Result<()> {
     let transaction = connection.transaction()?;
     tasks.iter().try_for_each(|task| row::write(&transaction, &task.write))?;
     transaction.commit()
@@ -231,4 +293,55 @@ fn set_aside(path: &Path) -> io::Result<PathBuf> {
         }
     }
     Ok(named(&format!(".damaged-{ending}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::samples::record;
+    use crate::store::tests::{image, new};
+
+    /// A change, and what whoever waits for it hears.
+    fn task(write: Write) -> (Task, oneshot::Receiver<Result<(), StoreError>>) {
+        let (done, heard) = oneshot::channel();
+        (Task { write, done: Some(done) }, heard)
+    }
+
+    fn facts(connection: &Connection) -> Vec<(Uuid, Fact)> {
+        let rows = row::read_all(connection).unwrap();
+        rows.into_iter()
+            .flat_map(|row| row.facts.into_iter().map(move |(.., fact)| (row.new.record.id, fact)))
+            .collect()
+    }
+
+    #[test]
+    fn what_does_not_fit_is_owed_and_written_in_order_when_it_does() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch(TABLES).unwrap();
+        let (one, other) = (record(2), record(1));
+        let create = |record: &x0_openapi::GenerationRecord| task(Write::Create(Box::new(new(record.clone()))));
+        let append = |id, fact| task(Write::Append { id, at: Timestamp::UNIX_EPOCH, fact });
+        let created = [create(&one).0, create(&other).0];
+        assert!(write_all(&mut connection, created.into()).is_empty());
+
+        let pages: i64 = connection.pragma_query_value(None, "page_count", |row| row.get(0)).unwrap();
+        connection.pragma_update(None, "max_page_count", pages + 2).unwrap();
+        let (large, mut large_heard) = append(one.id, image(0, 100_000));
+        let (last, mut last_heard) = append(one.id, Fact::Succeeded);
+        let (small, mut small_heard) = append(other.id, Fact::Started);
+        let mut third = record(1);
+        third.warnings = vec!["x".repeat(100_000)];
+        let (refused, mut refused_heard) = create(&third);
+        let owed = write_all(&mut connection, vec![large, last, small, refused]);
+        // The end of a generation does not come before its picture, though it would fit.
+        assert_eq!(facts(&connection), [(other.id, Fact::Started)]);
+        assert!(large_heard.try_recv().is_err() && last_heard.try_recv().is_err(), "these are waited for");
+        assert!(small_heard.try_recv().unwrap().is_ok() && refused_heard.try_recv().unwrap().is_err());
+
+        connection.pragma_update(None, "max_page_count", 1_000_000).unwrap();
+        assert!(write_all(&mut connection, owed).is_empty());
+        let written = facts(&connection);
+        assert_eq!(written.iter().filter(|(id, _)| *id == one.id).count(), 2);
+        assert!(large_heard.try_recv().unwrap().is_ok() && last_heard.try_recv().unwrap().is_ok());
+    }
 }

@@ -23,6 +23,7 @@ pub(super) struct GenerationRow {
     pub(super) attempt: u32,
     pub(super) crashes: u32,
     pub(super) acquitted: bool,
+    pub(super) cancelled: bool,
     /// Each with the run that it belongs to, and when it happened.
     pub(super) facts: Vec<(u32, Timestamp, Fact)>,
 }
@@ -47,27 +48,34 @@ pub(super) fn write(connection: &Connection, write: &Write) -> rusqlite::Result<
             let NewGeneration { record, owner, key, request } = &**new;
             let (key, fingerprint) = key.as_ref().map(|key| (&key.key, key.fingerprint.cast_signed())).unzip();
             let owner = owner.0.map(|id| id.to_string());
-            let sql = "INSERT INTO generations (id, owner, idempotency_key, fingerprint, record, request) VALUES (?, ?, ?, ?, ?, ?)";
-            let values = params![record.id.as_bytes(), owner, key, fingerprint, json(record)?, json(request)?];
-            connection.execute(sql, values)?;
+            let sql =
+                "INSERT INTO generations (id, owner, idempotency_key, fingerprint, record) VALUES (?, ?, ?, ?, ?)";
+            connection.execute(sql, params![record.id.as_bytes(), owner, key, fingerprint, json(record)?])?;
+            let sql = "INSERT INTO requests (generation, request) VALUES (?, ?)";
+            connection.execute(sql, params![record.id.as_bytes(), json(request)?])?;
         }
         Write::Append { id, at, fact } => {
             let (fact, file) = without_file(fact);
             let sql = "INSERT INTO facts (generation, attempt, at, fact, file) SELECT id, attempt, ?2, ?3, ?4 FROM generations WHERE id = ?1";
-            let values = params![id.as_bytes(), at.to_string(), json(&fact)?, file.as_deref()];
-            connection.execute(sql, values)?;
+            connection.execute(sql, params![id.as_bytes(), at.to_string(), json(&fact)?, file.as_deref()])?;
             if is_terminal(&fact) {
                 // Nobody will make these pictures again.
-                let sql = "UPDATE generations SET request = NULL WHERE id = ?";
-                connection.execute(sql, [id.as_bytes()])?;
+                connection.execute("DELETE FROM requests WHERE generation = ?", [id.as_bytes()])?;
             }
         }
         Write::Begin { id, attempt, crashes } => {
             let sql = "UPDATE generations SET attempt = ?2, crashes = ?3, acquitted = 0 WHERE id = ?1";
             connection.execute(sql, params![id.as_bytes(), attempt, crashes])?;
         }
+        Write::Cancel(id) => {
+            connection.execute("UPDATE generations SET cancelled = 1 WHERE id = ?", [id.as_bytes()])?;
+        }
         Write::Acquit(id) => {
             connection.execute("UPDATE generations SET acquitted = 1 WHERE id = ?", [id.as_bytes()])?;
+        }
+        Write::AcquitAll => {
+            let sql = "UPDATE generations SET acquitted = 1 WHERE id IN (SELECT generation FROM requests)";
+            connection.execute(sql, [])?;
         }
         Write::Delete(id) => {
             connection.execute("DELETE FROM generations WHERE id = ?", [id.as_bytes()])?;
@@ -79,7 +87,7 @@ pub(super) fn write(connection: &Connection, write: &Write) -> rusqlite::Result<
 /// All generations, oldest first: their ids are UUIDs of version 7. What means nothing to this program is left out, and told in the log.
 pub(super) fn read_all(connection: &Connection) -> rusqlite::Result<Vec<GenerationRow>> {
     let mut generations = BTreeMap::new();
-    let mut statement = connection.prepare("SELECT * FROM generations")?;
+    let mut statement = connection.prepare("SELECT * FROM generations LEFT JOIN requests ON generation = id")?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
         let id: [u8; 16] = row.get("id")?;
@@ -124,8 +132,9 @@ fn generation(row: &Row<'_>) -> rusqlite::Result<Result<GenerationRow, Unreadabl
             request: request.as_deref().map(request_of).transpose()?.unwrap_or_default(),
         })
     };
-    let (attempt, crashes, acquitted) = (row.get("attempt")?, row.get("crashes")?, row.get("acquitted")?);
-    Ok(new().map(|new| GenerationRow { new, attempt, crashes, acquitted, facts: Vec::new() }))
+    let (attempt, crashes) = (row.get("attempt")?, row.get("crashes")?);
+    let (acquitted, cancelled) = (row.get("acquitted")?, row.get("cancelled")?);
+    Ok(new().map(|new| GenerationRow { new, attempt, crashes, acquitted, cancelled, facts: Vec::new() }))
 }
 
 /// A fact, with its file and, where the request wants it `inline`, its base64.

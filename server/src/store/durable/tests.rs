@@ -103,6 +103,11 @@ async fn only_breaking_down_counts_against_a_generation() {
     let id = create(&store, 1).await;
     drop(store);
     let (stopping, broken) = (Some(Leaving::Stopping), Some(Leaving::BrokenDown));
+    // Whoever stops may not have the time to say it of each.
+    let (store, _) = open(&folder);
+    store.append(id, Fact::Started).await.unwrap();
+    store.acquit_all().await.unwrap();
+    drop(store);
     for (reason, crashes) in [(stopping, 0), (None, 1), (stopping, 1), (broken, 2)] {
         let (store, _) = open(&folder);
         store.append(id, Fact::Started).await.unwrap();
@@ -112,6 +117,35 @@ async fn only_breaking_down_counts_against_a_generation() {
         drop(store);
         let (_, unfinished) = open(&folder);
         assert_eq!(unfinished[0].crashes, crashes);
+    }
+}
+
+#[tokio::test]
+async fn what_was_to_be_cancelled_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, _) = open(&folder);
+    let id = create(&store, 1).await;
+    store.append(id, Fact::Started).await.unwrap();
+    store.cancelling(id);
+    drop(store);
+    for _ in 0..2 {
+        let (store, unfinished) = open(&folder);
+        assert!(unfinished.is_empty());
+        assert_eq!(lines(&store, id, None).await, ["snapshot cancelled 0", "1.1 started", "1.2 cancelled 0"]);
+    }
+}
+
+#[tokio::test]
+async fn what_is_written_is_for_its_owner_alone() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = tempfile::tempdir().unwrap();
+    let inner = folder.path().join("made");
+    let (store, _) = DurableStore::open(&inner, OPTIONS).unwrap();
+    create(&store, 1).await;
+    let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&inner), 0o700);
+    for entry in inner.read_dir().unwrap() {
+        assert_eq!(mode(&entry.unwrap().path()), 0o600);
     }
 }
 
@@ -244,7 +278,9 @@ proptest! {
                         drop(store);
                         let unfinished;
                         (store, unfinished) = DurableStore::open(folder.path(), options).unwrap();
-                        let left: Vec<_> = unfinished.iter().map(|one| one.id).collect();
+                        assert!(unfinished.is_sorted_by_key(|one| (one.crashes > 0, one.id)), "suspects come last");
+                        let mut left: Vec<_> = unfinished.iter().map(|one| one.id).collect();
+                        left.sort();
                         let expected: Vec<_> = made.iter().filter(|(.., ended)| !ended).map(|(id, ..)| *id).collect();
                         assert_eq!(left, expected);
                     }
