@@ -122,8 +122,8 @@ impl JobStore for DurableStore {
     }
 
     async fn discard(&self, id: Uuid) -> Result<(), StoreError> {
-        self.memory.discard(id).await?;
-        self.database.write(Write::Delete(id)).await
+        self.delete(vec![id]);
+        self.memory.discard(id).await
     }
 
     async fn append(&self, id: Uuid, fact: Fact) -> Result<(), StoreError> {
