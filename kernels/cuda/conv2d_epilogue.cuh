@@ -85,10 +85,20 @@ template <unsigned ROWS, unsigned COLUMNS> struct Sums {
         return shared + row * COLUMNS + (column ^ row % 4 * CHANNELS);
     }
 
-    // Once all sums are here: finishes them, or, if the block has only a part of each, writes them into `partial`,
-    // (rows, channels).
+    // Brings what a lane has of 16 rows and 8 columns, as the instructions of the tensor cores deal them out.
+    __device__ void put(unsigned row, unsigned column, const float (&sums)[4]) const {
+        const unsigned lane = threadIdx.x % 32;
+#pragma unroll
+        for (unsigned half = 0; half < 2; half++) {
+            float* to = at(row + half * 8 + lane / 4, column + lane % 4 * 2);
+            *reinterpret_cast<float2*>(to) = make_float2(sums[half * 2], sums[half * 2 + 1]);
+        }
+    }
+
+    // Once all sums are here: finishes them, or, if the block has only a part of each, writes them to their place in `partials`,
+    // (splits, rows, channels), which is null otherwise.
     template <unsigned THREADS, typename T>
-    __device__ void finish(const Epilogue<T>& epilogue, float* partial, unsigned rows, uint2 first) const {
+    __device__ void finish(const Epilogue<T>& epilogue, float* partials, unsigned rows, uint2 first) const {
         constexpr unsigned GROUPS = COLUMNS / CHANNELS;
 #pragma unroll 1
         for (unsigned i = threadIdx.x; i < ROWS * GROUPS; i += THREADS) {
@@ -96,10 +106,10 @@ template <unsigned ROWS, unsigned COLUMNS> struct Sums {
             if (first.x + row >= rows || first.y + column >= epilogue.channels) continue;
             float sums[CHANNELS];
             load_channels(at(row, column), 0, CHANNELS, sums);
-            if (partial == nullptr) {
+            if (partials == nullptr) {
                 epilogue.finish(first.x + row, first.y + column, sums);
             } else {
-                float* line = partial + size_t(first.x + row) * epilogue.channels;
+                float* line = partials + (size_t(blockIdx.y) * rows + first.x + row) * epilogue.channels;
                 store_channels(line, first.y + column, epilogue.channels, sums);
             }
         }

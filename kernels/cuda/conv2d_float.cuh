@@ -63,6 +63,5 @@ __device__ __forceinline__ void convolve_floats(const Map& map, const float* inp
 #pragma unroll
         for (unsigned j = 0; j < EACH; j++) *all.at(y + 16 * i, x + 16 * j) = sums[i][j];
     __syncthreads();
-    float* partial = partials == nullptr ? nullptr : partials + size_t(blockIdx.y) * map.rows * epilogue.channels;
-    all.template finish<FLOAT_THREADS>(epilogue, partial, map.rows, first);
+    all.template finish<FLOAT_THREADS>(epilogue, partials, map.rows, first);
 }

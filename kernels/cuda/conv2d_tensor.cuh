@@ -128,13 +128,7 @@ __device__ __forceinline__ void convolve(const Map& map, const T* input, const T
 #pragma unroll
     for (unsigned i = 0; i < ROWS / 16; i++)
 #pragma unroll
-        for (unsigned j = 0; j < COLUMNS / 8; j++)
-#pragma unroll
-            for (unsigned half = 0; half < 2; half++) {
-                float* to = all.at(warp_row + i * 16 + half * 8 + lane / 4, warp_column + j * 8 + lane % 4 * 2);
-                *reinterpret_cast<float2*>(to) = make_float2(sums[i][j][half * 2], sums[i][j][half * 2 + 1]);
-            }
+        for (unsigned j = 0; j < COLUMNS / 8; j++) all.put(warp_row + i * 16, warp_column + j * 8, sums[i][j]);
     __syncthreads();
-    float* partial = partials == nullptr ? nullptr : partials + size_t(blockIdx.y) * map.rows * epilogue.channels;
-    all.template finish<Tile::THREADS>(epilogue, partial, map.rows, first);
+    all.template finish<Tile::THREADS>(epilogue, partials, map.rows, first);
 }

@@ -88,17 +88,11 @@ __device__ __forceinline__ void convolve(const Map& map, const T* input, const T
     await_copies<0>();
     __syncthreads();
     const Sums<Tile::ROWS, COLUMNS> all{reinterpret_cast<float*>(shared)};
-    const unsigned lane = threadIdx.x % 32, first_row = group * Tile::GROUP_ROWS + threadIdx.x / 32 % 4 * 16 + lane / 4;
+    const unsigned first_row = group * Tile::GROUP_ROWS + threadIdx.x / 32 % 4 * 16;
 #pragma unroll
     for (unsigned i = 0; i < PRODUCTS; i++)
 #pragma unroll
-        for (unsigned j = 0; j < COLUMNS / 8; j++)
-#pragma unroll
-            for (unsigned half = 0; half < 2; half++) {
-                float* to = all.at(first_row + i * ROWS + half * 8, j * 8 + lane % 4 * 2);
-                *reinterpret_cast<float2*>(to) = make_float2(sums[i][j][half * 2], sums[i][j][half * 2 + 1]);
-            }
+        for (unsigned j = 0; j < COLUMNS / 8; j++) all.put(first_row + i * ROWS, j * 8, sums[i][j]);
     __syncthreads();
-    float* partial = partials == nullptr ? nullptr : partials + size_t(blockIdx.y) * map.rows * epilogue.channels;
-    all.template finish<Tile::THREADS>(epilogue, partial, map.rows, first);
+    all.template finish<Tile::THREADS>(epilogue, partials, map.rows, first);
 }
