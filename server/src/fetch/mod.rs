@@ -106,8 +106,7 @@ pub struct Fetched {
 
 impl Fetched {
     /// The request with the pictures themselves in the place of their addresses.
-    pub fn laid_into(&self, request: &GenerationRequest) -> GenerationRequest {
-        let mut request = request.clone();
+    pub fn laid_into(&self, mut request: GenerationRequest) -> GenerationRequest {
         for (field, fetched) in
             [(&mut request.init_image, &self.init_image), (&mut request.mask_image, &self.mask_image)]
         {

@@ -20,7 +20,7 @@ const PATIENCE: Duration = Duration::from_millis(200);
 impl Generations {
     /// Hands to the engine what an earlier process accepted and did not finish; each begins anew, and gives the same pictures.
     ///
-    /// What was under way when a process broke down may be why it did. Such generations come last, one at a time, so that only one of
+    /// What was under way when a process broke down may be why it did. The store gives such generations last; they come one at a time, so that only one of
     /// them is under way if it happens again; the third time it is over with it.
     pub fn resume(&self, validator: Validator, unfinished: Vec<Unfinished>) -> impl Future<Output = ()> + use<> {
         if !unfinished.is_empty() {
@@ -30,8 +30,7 @@ impl Generations {
         self.waiting().extend(unfinished.iter().map(|unfinished| unfinished.id));
         let this = self.clone();
         async move {
-            let (suspects, others): (Vec<_>, Vec<_>) = unfinished.into_iter().partition(|one| one.crashes > 0);
-            for one in others.into_iter().chain(suspects) {
+            for one in unfinished {
                 let (id, owner, suspect) = (one.id, one.owner, one.crashes > 0);
                 let done = match this.resume_one(&validator, one).await {
                     Ok(()) if suspect => this.ended(owner, id).await.map(drop),
@@ -52,7 +51,7 @@ impl Generations {
         }
         let validator = validator.clone();
         let checked = tokio::task::spawn_blocking(move || validator.order(&request, &as_resolved())).await;
-        let mut order = match checked {
+        let order = match checked {
             Ok(Ok(order)) => order,
             Ok(Err(errors)) => return self.give_up(id, refused(errors)).await,
             Err(error) => {
@@ -60,8 +59,6 @@ impl Generations {
                 return self.give_up(id, error).await;
             }
         };
-        // It is remembered already.
-        order.take_request();
         while let Err(Refused::QueueFull { .. }) = self.submit_waiting(id, owner, &order, created_at) {
             tokio::time::sleep(PATIENCE).await;
         }

@@ -181,7 +181,10 @@ async fn order(app: &AppState, asked: Asked, answer: Answer) -> Result<Order, Ap
     };
     let _permit = app.checking.acquire().await.map_err(|error| ApiError::internal(&error))?;
     let validator = app.validator.clone();
-    let check = move || validator.order_after(asked.errors, &asked.request, &fetched, &answer);
+    let check = move || {
+        let order = validator.order_after(asked.errors, &asked.request, &fetched, &answer)?;
+        Ok(order.asked(fetched.laid_into(asked.request)))
+    };
     let checked = tokio::task::spawn_blocking(check).await;
     checked.map_err(|error| ApiError::internal(&error))?.map_err(|errors| invalid(app, errors))
 }

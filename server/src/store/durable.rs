@@ -59,9 +59,9 @@ impl DurableStore {
         let memory = MemoryStore::new(options);
         let (mut unfinished, mut writes) = (Vec::new(), Vec::new());
         for row in rows {
-            let GenerationRow { new, attempt, crashes, acquitted, cancelled, facts } = row;
+            let GenerationRow { mut new, attempt, crashes, acquitted, cancelled, facts } = row;
             let NewGeneration { record: GenerationRecord { id, created_at, .. }, owner, .. } = new;
-            let request = new.request.clone();
+            let request = std::mem::take(&mut new.request);
             let began = facts.iter().any(|(of, _, fact)| *of == attempt && *fact == Fact::Started);
             writes.extend(memory.restore(new).into_iter().map(Write::Delete));
             for (attempt, at, fact) in facts {
@@ -103,8 +103,15 @@ impl DurableStore {
     }
 
     async fn create_new(&self, new: NewGeneration) -> Result<Created, StoreError> {
-        self.database.write(Write::Create(Box::new(new.clone()))).await?;
-        let (created, forgotten) = self.memory.insert(new);
+        // The memory has no use for the request, which may hold pictures.
+        let remembered = NewGeneration {
+            record: new.record.clone(),
+            owner: new.owner,
+            key: new.key.clone(),
+            request: GenerationRequest::default(),
+        };
+        self.database.write(Write::Create(Box::new(new))).await?;
+        let (created, forgotten) = self.memory.insert(remembered);
         self.delete(forgotten);
         Ok(created)
     }

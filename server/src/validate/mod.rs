@@ -91,7 +91,7 @@ impl Validator {
             Some(info) => self.order_of(&mut checks, request, fetched, general, info),
             None => None,
         };
-        checks.finish(order.map(|order| order.asked(fetched.laid_into(request))))
+        checks.finish(order)
     }
 
     /// Whether the model that a request gets can start from a picture; where it cannot, the picture is not worth fetching.
