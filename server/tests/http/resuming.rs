@@ -164,22 +164,20 @@ async fn what_breaks_the_device_as_it_begins_is_tried_three_times() {
 #[tokio::test]
 async fn what_was_cancelled_is_not_taken_up() {
     let folder = tempfile::tempdir().unwrap();
-    let server = TestServer::start_in(folder.path()).await;
-    let id = server.accept(&json!({"prompt": "p", "steps": 900})).await;
+    let mut server = TestServer::start_in(folder.path()).await;
+    let id = server.accept(&json!({"prompt": "device lost"})).await;
+    server.gate.let_pass(1);
     server.held().await;
-    // The step under way does not end, so that the cancellation is promised, not done.
+    // The step under way does not end before the device is lost in it, so that the cancellation is promised, never done.
     let cancel = server.request(Method::DELETE, &format!("/v1/generations/{id}"));
     let (status, record) = server.answer(cancel).await;
     assert_eq!((status, &record["state"]), (202, &json!("running")));
-    let breaks = server.accept(&json!({"prompt": "device lost at once"})).await;
-    let mut server = server;
     server.gate.open();
     assert_eq!(server.has_stopped().await, Stopped::DeviceLost);
+
     let server = TestServer::start_in(folder.path()).await;
     assert_eq!(server.json(&format!("/v1/generations/{id}")).await["state"], "cancelled");
-    let cancel = server.request(Method::DELETE, &format!("/v1/generations/{breaks}"));
-    server.answer(cancel).await;
-    drop(server);
+    server.stopped().await;
 }
 
 #[tokio::test]
@@ -190,8 +188,8 @@ async fn what_waits_for_its_turn_can_be_cancelled() {
     let server = TestServer::start_in(folder.path()).await;
     server.state(&guilty, "running").await;
     let cancel = server.request(Method::DELETE, &format!("/v1/generations/{innocent}"));
-    let (_, record) = server.answer(cancel).await;
-    assert_eq!(record["state"], "cancelled");
+    server.answer(cancel).await;
+    server.state(&innocent, "cancelled").await;
     interrupt(server).await;
 }
 
