@@ -86,16 +86,17 @@ async fn a_lost_device_fails_what_was_accepted_and_ends_the_server() {
         config.shutdown.drain = Duration::from_secs(3600);
     })
     .await;
-    let lost = server.accept(&json!({"prompt": "device lost"})).await;
+    // The shortest, and of the others' model: the next call has it, whoever else is in it.
+    let lost = server.accept(&json!({"prompt": "device lost", "steps": 2})).await;
     let mut events = server.events(&lost, None).await;
     events.until("started").await;
-    let other = json!({"class_label": 0, "steps": 900});
+    let other = json!({"prompt": "p", "steps": 900});
     let waiting = server.follow(&other).await;
     let answered = tokio::spawn(server.post(&other).header("prefer", "wait=30").send());
     let picture = tokio::spawn(server.post(&other).header("accept", "image/png").send());
-    let openai = json!({"model": "toy", "prompt": "one"});
+    let openai = json!({"model": "words", "prompt": "p"});
     let openai = tokio::spawn(server.request(Method::POST, "/v1/images/generations").json(&openai).send());
-    server.metric(r#"x0_jobs_submitted_total{model="toy",priority="normal"} 4"#).await;
+    server.metric(r#"x0_jobs_submitted_total{model="words",priority="normal"} 5"#).await;
     server.gate.open();
 
     for events in [events, waiting] {
@@ -120,7 +121,7 @@ async fn a_lost_device_fails_what_was_accepted_and_ends_the_server() {
 
 #[tokio::test]
 async fn a_server_that_leaves_says_so_and_still_serves() {
-    let mut server = TestServer::start_with(|config| config.shutdown.delay = Duration::from_millis(500)).await;
+    let mut server = TestServer::start_with(|config| config.shutdown.delay = Duration::from_secs(3)).await;
     assert_eq!(server.get("/readyz").await.status(), 200);
     server.begin_to_stop();
     let readiness = within(async {

@@ -38,6 +38,15 @@ fn mask(width: u32, height: u32, alpha: u8) -> String {
     BASE64.encode(file.into_inner())
 }
 
+/// Sends to a server whose gate is shut, and gives all events: what happens before somebody watches is not shown to them.
+async fn streamed(server: &TestServer, request: RequestBuilder) -> Vec<Event> {
+    let events = Events::new(within(request.send()).await.unwrap());
+    server.gate.open();
+    let events = events.rest().await;
+    server.gate.shut();
+    events
+}
+
 fn names(events: &[Event]) -> Vec<&str> {
     events.iter().map(|event| event.name.as_str()).collect()
 }
@@ -87,11 +96,11 @@ async fn openai_says_what_the_answer_carries() {
 
 #[tokio::test]
 async fn openai_streams_as_many_predictions_as_it_is_asked_for() {
-    let server = TestServer::start().await;
+    let server = TestServer::start_held(|_| {}).await;
     for (steps, partial_images, shown) in [(9, 3, &[2, 4, 6][..]), (4, 1, &[2]), (3, 3, &[1, 2]), (5, 0, &[])] {
         let body = json!({"model": "toy", "prompt": "one", "seed": 7, "stream": true, "steps": steps,
             "partial_images": partial_images});
-        let events = Events::new(within(images(&server, &body).send()).await.unwrap()).rest().await;
+        let events = streamed(&server, images(&server, &body)).await;
         let (completed, partial) = events.split_last().unwrap();
         assert_eq!(completed.name, "image_generation.completed");
         let steps: Vec<_> = partial.iter().map(|event| event.data["step"].as_u64().unwrap()).collect();
@@ -105,13 +114,15 @@ async fn openai_streams_as_many_predictions_as_it_is_asked_for() {
             assert!(event.data["sigma"].is_number() && event.data["b64_json"].is_string());
             assert_eq!(event.data["generation_id"], completed.data["generation_id"]);
         }
+        server.gate.open();
         let native =
             server.picture(&json!({"model": "toy", "class_label": "one", "seed": 7, "steps": body["steps"]})).await;
+        server.gate.shut();
         assert_eq!(BASE64.decode(completed.data["b64_json"].as_str().unwrap()).unwrap(), native);
         assert_eq!(completed.data["usage"]["total_tokens"], 0);
     }
     let body = json!({"model": "toy", "prompt": "one", "n": 2, "stream": true, "preview": {"every": 2}, "steps": 4});
-    let events = Events::new(within(images(&server, &body).send()).await.unwrap()).rest().await;
+    let events = streamed(&server, images(&server, &body)).await;
     let count = |name| names(&events).iter().filter(|other| **other == name).count();
     assert_eq!((count("image_generation.partial_image"), count("image_generation.completed")), (2, 2));
 }
@@ -131,7 +142,8 @@ async fn openai_edits_where_the_mask_is_transparent() {
 
     let masked =
         |mask| form(&server, &[&base[..], &[("mask", mask), ("stream", "true"), ("partial_images", "1")]].concat());
-    let events = Events::new(within(masked(&clear).send()).await.unwrap()).rest().await;
+    server.gate.shut();
+    let events = streamed(&server, masked(&clear)).await;
     assert_eq!(names(&events), ["image_edit.partial_image", "image_edit.completed"]);
     let (status, answer) = server.answer(masked(&solid)).await;
     assert_eq!(
