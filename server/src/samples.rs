@@ -56,6 +56,13 @@ fn resolved(n: u32) -> ResolvedRequest {
 
 /// An order of `n` images.
 pub(crate) fn order(n: u32) -> Order {
+    order_with(n, |_| {})
+}
+
+/// An order of `n` images whose request says something else, of what makes no other picture.
+pub(crate) fn order_with(n: u32, change: impl FnOnce(&mut ResolvedRequest)) -> Order {
+    let mut resolved = resolved(n);
+    change(&mut resolved);
     let request = Request {
         conditioning: Conditioning::None,
         seed: 7,
@@ -72,7 +79,7 @@ pub(crate) fn order(n: u32) -> Order {
         highres: None,
     };
     let cost = Cost { calls: STEPS, rows: 1, tensor_height: SIDE, tensor_width: SIDE, context: 0, second_pass: None };
-    Order::new(Work::new("toy", request, None), cost, resolved(n), Vec::new())
+    Order::new(Work::new("toy", request, None), cost, resolved, Vec::new())
 }
 
 /// The record of a new generation of `n` images.

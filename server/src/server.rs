@@ -5,14 +5,14 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use metrics_exporter_prometheus::BuildError;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::time::{timeout, timeout_at};
 use tokio_util::task::AbortOnDropHandle;
 use x0_engine::{Denoiser, Engine, EngineOptions, SchedulerOptions, SpawnError};
 use x0_model::Picture;
@@ -98,7 +98,7 @@ impl Server {
         let (store, unfinished) = open_store(config.data_dir, config.store).await?;
         let generations = Generations::new(store, engine.handle(), inboxes.clone(), metrics.clone());
         let validator = Validator::new(catalog, config.default_models, config.limits);
-        let resuming = AbortOnDropHandle::new(tokio::spawn(generations.resume(validator.clone(), unfinished)));
+        let resuming = AbortOnDropHandle::new(tokio::spawn(generations.resume(validator.clone(), &auth, unfinished)));
         let app = AppState::new(App {
             generations,
             validator,
@@ -147,19 +147,19 @@ impl Server {
         lifecycle.advance(Stage::Leaving);
         tokio::time::sleep(delay).await;
 
-        tracing::info!(drain_seconds = drain.as_secs_f64(), "stopping: finishing what was accepted");
         lifecycle.advance(Stage::Draining);
-        self.app.engine.drain(Instant::now() + drain);
+        let deadline = tokio::time::Instant::now() + drain;
+        self.app.engine.drain(deadline.into_std());
         let generations = &self.app.generations;
-        if timeout(drain, generations.settled()).await.is_err() {
-            // A model call may take longer than anyone waits for its end.
-            match stopped {
-                Stopped::Asked => timeout(grace, generations.acquit()).await.unwrap_or_default(),
-                Stopped::DeviceLost => {}
-            }
-            if timeout(grace, generations.settled()).await.is_err() {
-                tracing::warn!("stopping: a model call did not end in time");
-            }
+        match stopped {
+            // Before anything is waited for: whoever asked may not have the patience.
+            Stopped::Asked => timeout(grace, generations.acquit()).await.unwrap_or_default(),
+            Stopped::DeviceLost => {}
+        }
+        tracing::info!(drain_seconds = drain.as_secs_f64(), "stopping: finishing what was accepted");
+        let settled = timeout_at(deadline, generations.settled()).await.is_ok();
+        if !settled && timeout(grace, generations.settled()).await.is_err() {
+            tracing::warn!("stopping: a model call did not end in time");
         }
 
         lifecycle.advance(Stage::Closing);

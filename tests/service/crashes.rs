@@ -82,19 +82,47 @@ async fn nothing_that_was_accepted_is_lost() {
     }
 }
 
+/// A generation that no process here has the time for, and the id of the last fact that was seen of it.
+struct Long {
+    id: String,
+    last: Option<String>,
+}
+
+impl Long {
+    async fn begin(server: &Server) -> Self {
+        let long = json!({"class_label": "bag", "steps": 150, "n": 8});
+        let record: Value = server.post(&long, "application/json").await.json().await.unwrap();
+        Self { id: record["id"].as_str().unwrap().to_owned(), last: None }
+    }
+
+    /// Waits until it is begun once more.
+    async fn started(&mut self, server: &Server) {
+        let mut events = server.events(&self.id, self.last.as_deref()).await;
+        self.last = events.until("started").await.pop().and_then(|event| event.id);
+    }
+}
+
 /// What kills every process that works on it must not go on for ever.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_generation_that_is_there_at_three_crashes_is_given_up() {
     let mut server = Server::start();
-    let long = json!({"class_label": "bag", "steps": 150, "n": 8});
-    let record: Value = server.post(&long, "application/json").await.json().await.unwrap();
-    let id = record["id"].as_str().unwrap().to_owned();
-    let mut last: Option<String> = None;
+    let mut long = Long::begin(&server).await;
     for _ in 0..3 {
-        let mut events = server.events(&id, last.as_deref()).await;
-        last = events.until("started").await.pop().and_then(|event| event.id);
+        long.started(&server).await;
         server = server.killed_and_started_again();
     }
-    let end = server.events(&id, last.as_deref()).await.rest().await.pop().unwrap();
+    let end = server.events(&long.id, long.last.as_deref()).await.rest().await.pop().unwrap();
     assert_eq!((end.name.as_str(), &end.data["error"]["code"]), ("failed", &json!("too_many_crashes")));
+}
+
+/// As when a container engine's patience ends before the generation does.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_that_is_cut_short_is_no_crash() {
+    let mut server = Server::start();
+    let mut long = Long::begin(&server).await;
+    for _ in 0..4 {
+        long.started(&server).await;
+        server = server.interrupted_and_started_again();
+    }
+    long.started(&server).await;
 }

@@ -49,6 +49,25 @@ impl Server {
         Self::start_in(data, &[])
     }
 
+    /// Asks the server to end, kills it as soon as it has heard that, and starts another one with its data folder.
+    #[must_use]
+    pub fn interrupted_and_started_again(self) -> Self {
+        let data = self.data.clone();
+        self.signal("-TERM");
+        let deadline = Instant::now() + START;
+        while !self.log.lock().expect("no writer panics").contains("finishing what was accepted") {
+            assert!(Instant::now() < deadline, "the server has not heard");
+            thread::yield_now();
+        }
+        drop(self);
+        Self::start_in(data, &[])
+    }
+
+    fn signal(&self, signal: &str) {
+        let id = self.child.id().to_string();
+        assert!(Command::new("kill").args([signal, &id]).status().expect("kill exists").success());
+    }
+
     fn start_in(data: Arc<TempDir>, arguments: &[&str]) -> Self {
         let mut child = command()
             .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
@@ -136,7 +155,7 @@ impl Server {
     /// When it has not ended in time.
     pub fn terminate(mut self, within: Duration) -> ExitStatus {
         let id = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &id]).status().expect("kill exists").success());
+        self.signal("-TERM");
         let (told, ended) = mpsc::channel();
         // `Child::wait` has no timeout; a reader of the closed end of its output would miss children of its own.
         thread::scope(|scope| {

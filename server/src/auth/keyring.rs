@@ -47,6 +47,11 @@ impl Keyring {
         account.key.sha256.matches(&digest).then_some(account)
     }
 
+    /// The account of an id, if there is one still.
+    pub fn account(&self, id: KeyId) -> Option<Arc<Account>> {
+        self.known().accounts.get(&id).cloned()
+    }
+
     /// Reads the file again, and tells whether it has changed. Keys that have not keep what they have used.
     ///
     /// # Errors

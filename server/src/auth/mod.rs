@@ -43,6 +43,14 @@ pub enum Stranger {
 }
 
 impl Auth {
+    /// Takes a place in its owner's part of the queue for what an earlier process accepted, where keys have such a part.
+    pub fn granted_job(&self, owner: Owner) -> Option<Hold> {
+        match (self, owner.0) {
+            (Auth::Keys(keyring), Some(id)) => keyring.account(id).map(|account| account.allowance.granted_job()),
+            (Auth::Keys(_), None) | (Auth::Open { .. }, _) => None,
+        }
+    }
+
     /// Who sends a request with these headers.
     ///
     /// # Errors

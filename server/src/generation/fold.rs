@@ -47,6 +47,8 @@ impl Fold {
             Fact::Started => {
                 self.record.state = State::Running;
                 self.record.position = None;
+                // What was expected then gets older with every second, and nobody corrects it from now on.
+                self.record.eta_seconds = None;
                 self.record.started_at = Some(at);
                 self.record.timings.queued_seconds = Some(seconds(self.record.created_at, at));
                 Event::Started(StartedEvent { started_at: at })

@@ -3,8 +3,8 @@
 use uuid::Uuid;
 use x0_openapi::{GenerationList, GenerationRecord};
 
+use super::EventId;
 use super::service::{Accepted, Generations, Refused};
-use super::{CancelOnDrop, EventId};
 use crate::auth::Caller;
 use crate::store::{Followed, IdempotencyKey, Page, StoreError, StoredImage};
 use crate::validate::Order;
@@ -60,10 +60,5 @@ impl<'a> Own<'a> {
             self.generations.cancel(id);
         }
         Ok(known)
-    }
-
-    /// A guard that cancels a generation of the caller's when it is dropped, if `armed`.
-    pub fn cancel_on_drop(&self, id: Uuid, armed: bool) -> CancelOnDrop {
-        CancelOnDrop::new(self.generations, id, armed)
     }
 }

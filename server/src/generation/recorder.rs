@@ -15,7 +15,7 @@ use x0_openapi::{ErrorCode, GenerationError, ImageRecord, PreviewEvent, Resolved
 use super::{Fact, FinishedImage, Glimpse};
 use crate::metrics::{Held, Metrics, Outcome};
 use crate::picture::{Encoding, encode, fit};
-use crate::store::{JobStore, Kept, Leaving, StoreError};
+use crate::store::{JobStore, StoreError};
 use crate::validate::{Order, Work};
 
 /// Takes the engine's events of one generation, encodes their pictures, and appends them to the store, in order. It is the only
@@ -65,7 +65,7 @@ impl Recorder {
             code: ErrorCode::EngineUnavailable,
             message: "the engine stopped before the generation was finished".to_owned(),
         };
-        match self.leave(Leaving::BrokenDown, error).await {
+        match self.leave(error).await {
             Ok(outcome) => self.finish(outcome),
             Err(error) => {
                 tracing::error!(%error, "the end of a generation could not be stored");
@@ -75,14 +75,12 @@ impl Recorder {
     }
 
     /// Leaves what this process cannot finish to the next one, or else ends it with `error`.
-    async fn leave(&self, reason: Leaving, error: GenerationError) -> Result<Outcome, StoreError> {
-        match self.store.leave(self.id, reason).await? {
-            Kept::Yes => Ok(Outcome::HandedBack),
-            Kept::No => {
-                self.store.append(self.id, Fact::Failed(error)).await?;
-                Ok(Outcome::Failed)
-            }
+    async fn leave(&self, error: GenerationError) -> Result<Outcome, StoreError> {
+        if self.store.outlives_the_process() {
+            return Ok(Outcome::HandedBack);
         }
+        self.store.append(self.id, Fact::Failed(error)).await?;
+        Ok(Outcome::Failed)
     }
 
     /// Writes down one event; how the generation ended, if it was the last.
@@ -111,8 +109,9 @@ impl Recorder {
                 tracing::warn!(code = failure.code.as_str(), error = failure.message, "failed");
                 self.metrics.job_failed(failure.code);
                 let outcome = match failure.code {
-                    FailureCode::DeviceLost => return self.leave(Leaving::BrokenDown, told(failure)).await.map(Some),
-                    FailureCode::ShuttingDown => return self.leave(Leaving::Stopping, told(failure)).await.map(Some),
+                    FailureCode::DeviceLost | FailureCode::ShuttingDown => {
+                        return self.leave(told(failure)).await.map(Some);
+                    }
                     FailureCode::DeadlineExceeded => Outcome::Expired,
                     FailureCode::NanOutput | FailureCode::OutOfMemory | FailureCode::ModelError => Outcome::Failed,
                 };

@@ -1,14 +1,16 @@
 //! Taking up what an earlier process left.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use uuid::Uuid;
 use x0_openapi::{ErrorCode, FieldError, GenerationError, ImageFormat, Named as _, OnDisconnect};
 
-use super::service::Submission;
+use super::service::{Submission, Waiting};
 use super::{Fact, Generations, Refused};
-use crate::auth::Owner;
+use crate::auth::{Auth, Owner};
+use crate::metrics::Outcome;
 use crate::store::{StoreError, Unfinished};
 use crate::validate::{Answer, Order, Validator};
 
@@ -22,12 +24,21 @@ impl Generations {
     ///
     /// What was under way when a process broke down may be why it did. The store gives such generations last; they come one at a time, so that only one of
     /// them is under way if it happens again; the third time it is over with it.
-    pub fn resume(&self, validator: Validator, unfinished: Vec<Unfinished>) -> impl Future<Output = ()> + use<> {
+    pub fn resume(
+        &self,
+        validator: Validator,
+        auth: &Auth,
+        unfinished: Vec<Unfinished>,
+    ) -> impl Future<Output = ()> + use<> {
         if !unfinished.is_empty() {
             tracing::info!(generations = unfinished.len(), "taking up what was not finished");
         }
         // From now on they can be cancelled.
-        self.waiting().extend(unfinished.iter().map(|unfinished| unfinished.id));
+        self.waiting().extend(unfinished.iter().map(|one| {
+            let model = one.request.model.clone().unwrap_or_default();
+            let accepted = moment(one.created_at);
+            (one.id, Waiting { model, accepted, place: auth.granted_job(one.owner).map(Arc::new) })
+        }));
         let this = self.clone();
         async move {
             for one in unfinished {
@@ -44,53 +55,56 @@ impl Generations {
     }
 
     async fn resume_one(&self, validator: &Validator, unfinished: Unfinished) -> Result<(), StoreError> {
-        let Unfinished { id, owner, request, created_at, crashes } = unfinished;
+        let Unfinished { id, owner, request, crashes, .. } = unfinished;
         if crashes >= MOST_CRASHES {
             let message = format!("the server broke down {crashes} times while it worked on this");
-            return self.give_up(id, GenerationError { code: ErrorCode::TooManyCrashes, message }).await;
+            self.give_up(id, GenerationError { code: ErrorCode::TooManyCrashes, message });
+            return Ok(());
         }
         let validator = validator.clone();
         let checked = tokio::task::spawn_blocking(move || validator.order(&request, &as_resolved())).await;
         let order = match checked {
             Ok(Ok(order)) => order,
-            Ok(Err(errors)) => return self.give_up(id, refused(errors)).await,
+            Ok(Err(errors)) => {
+                self.give_up(id, refused(errors));
+                return Ok(());
+            }
             Err(error) => {
-                let error = GenerationError { code: ErrorCode::InternalError, message: error.to_string() };
-                return self.give_up(id, error).await;
+                self.give_up(id, GenerationError { code: ErrorCode::InternalError, message: error.to_string() });
+                return Ok(());
             }
         };
-        while let Err(Refused::QueueFull { .. }) = self.submit_waiting(id, owner, &order, created_at) {
+        self.store().taking_up(id).await?;
+        while let Err(Refused::QueueFull { .. }) = self.submit_waiting(id, owner, &order) {
             tokio::time::sleep(PATIENCE).await;
         }
         Ok(())
     }
 
     /// Hands a generation to the engine that waits for it. What the engine refuses because it ends stays unfinished, for the next process.
-    fn submit_waiting(&self, id: Uuid, owner: Owner, order: &Order, created_at: Timestamp) -> Result<(), Refused> {
+    fn submit_waiting(&self, id: Uuid, owner: Owner, order: &Order) -> Result<(), Refused> {
         // A cancellation comes before or after, not in between.
         let mut waiting = self.waiting();
-        if !waiting.contains(&id) {
-            return Ok(());
-        }
-        let now = Instant::now();
-        let age = Duration::try_from(Timestamp::now().duration_since(created_at)).unwrap_or_default();
-        // Where the machine itself was started since, no moment of now is so long ago.
-        let accepted = now.checked_sub(age).unwrap_or(now);
-        self.submit(Submission { id, owner, order, accepted, queued: true, place: None, trail: None })?;
+        let Some(Waiting { accepted, place, .. }) = waiting.get(&id) else { return Ok(()) };
+        let (accepted, place) = (*accepted, place.clone());
+        self.submit(Submission { id, owner, order, accepted, queued: true, place, trail: None })?;
         waiting.remove(&id);
         self.metrics().job_resumed(&order.resolved().model);
         Ok(())
     }
 
-    /// Ends a generation that cannot be taken up.
-    async fn give_up(&self, id: Uuid, error: GenerationError) -> Result<(), StoreError> {
-        if !self.leave_waiting(id) {
-            // It was cancelled.
-            return Ok(());
-        }
+    /// Ends a generation that cannot be taken up, unless it was cancelled.
+    fn give_up(&self, id: Uuid, error: GenerationError) {
         tracing::warn!(generation = %id, code = error.code.name(), error = error.message, "not taken up");
-        self.store().append(id, Fact::Failed(error)).await
+        self.end_waiting(id, Fact::Failed(error), Outcome::Failed);
     }
+}
+
+/// The moment of a time in the past; now, where there is none because the clock was set.
+fn moment(time: Timestamp) -> Instant {
+    let now = Instant::now();
+    let age = Duration::try_from(Timestamp::now().duration_since(time)).unwrap_or_default();
+    now.checked_sub(age).unwrap_or(now)
 }
 
 /// The kind of answer matters no more: the request says what came of it.

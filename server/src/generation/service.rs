@@ -1,6 +1,6 @@
 //! Accepting generations, waiting for them, and cancelling them.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{Instrument as _, Span, error_span};
 use uuid::Uuid;
 use x0_engine::{EngineHandle, JobId, Rejected, Snapshot};
-use x0_openapi::{Event, GenerationRecord};
+use x0_openapi::{Event, GenerationRecord, OnDisconnect};
 
 use super::Fact;
 use super::outlet::Inboxes;
@@ -18,7 +18,7 @@ use super::own::Own;
 use super::recorder::Recorder;
 use crate::auth::{Budget, Caller, Exceeded, Hold, Owner};
 use crate::clock::now;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Outcome};
 use crate::store::{Created, Followed, IdempotencyKey, JobStore, NewGeneration, StoreError};
 use crate::telemetry::{Trail, adopt};
 use crate::validate::{Order, Work};
@@ -38,7 +38,16 @@ pub struct Generations {
     /// The recorders that are at work.
     recorders: TaskTracker,
     /// What an earlier process left and the engine has not got yet.
-    waiting: Arc<Mutex<HashSet<Uuid>>>,
+    waiting: Arc<Mutex<HashMap<Uuid, Waiting>>>,
+}
+
+/// A generation that an earlier process left, and that the engine has not got yet.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    pub(super) model: String,
+    pub(super) accepted: Instant,
+    /// Shared with whoever works on it afterwards.
+    pub(super) place: Option<Arc<Hold>>,
 }
 
 /// A remembered generation on its way to the engine.
@@ -51,16 +60,18 @@ pub(super) struct Submission<'a> {
     /// Whether its place in the queue was written down.
     pub(super) queued: bool,
     /// What it takes of what its caller may use, until it has ended.
-    pub(super) place: Option<Hold>,
+    pub(super) place: Option<Arc<Hold>>,
     pub(super) trail: Option<Trail>,
 }
 
 /// An order that was accepted.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Accepted {
     pub record: GenerationRecord,
     /// Whether an equal request with the same idempotency key made the generation before.
     pub replayed: bool,
+    /// For as long as the client waits. It does nothing if the request says that the generation is kept, or if it was made before.
+    pub cancel: CancelOnDrop,
 }
 
 /// Why an order was not accepted. Nothing is kept of it.
@@ -104,7 +115,8 @@ impl Generations {
         order: Order,
         key: Option<IdempotencyKey>,
     ) -> Result<Accepted, Refused> {
-        // On a task of its own: a client that goes away in the middle must not leave a generation that nobody works on.
+        // On a task of its own: a client that goes away in the middle must not leave a generation that nobody works on. What was accepted for
+        // it is then dropped here, which cancels it if that is what the request says.
         let (this, trail) = (self.clone(), Trail::current());
         let accepting = tokio::spawn(async move { this.accept_whole(caller, order, key, trail).await });
         accepting.await.unwrap_or(Err(Refused::EngineGone))
@@ -124,7 +136,7 @@ impl Generations {
             return self.replayed(owner, made).await;
         }
         let ahead = self.engine.snapshot();
-        let place = self.place(&caller, &order, ahead)?;
+        let place = self.place(&caller, &order, ahead)?.map(Arc::new);
         let (id, request) = (Uuid::now_v7(), order.take_request());
         let mut record = order.record(id, now());
         record.position = u32::try_from(ahead.queued + ahead.running).ok();
@@ -139,7 +151,8 @@ impl Generations {
             return Err(refused);
         }
         self.metrics.job_submitted(&record.model, record.request.priority);
-        Ok(Accepted { record, replayed: false })
+        let cancel = CancelOnDrop::new(self, id, record.request.on_disconnect == OnDisconnect::Cancel);
+        Ok(Accepted { record, replayed: false, cancel })
     }
 
     /// What an equal request made before.
@@ -148,7 +161,9 @@ impl Generations {
             Created::Replayed(earlier) => self.store.get(owner, earlier).await?,
             Created::New | Created::Mismatch => None,
         };
-        Ok(Accepted { record: record.ok_or(Refused::KeyMismatch)?, replayed: true })
+        let record = record.ok_or(Refused::KeyMismatch)?;
+        let cancel = CancelOnDrop::new(self, record.id, false);
+        Ok(Accepted { record, replayed: true, cancel })
     }
 
     /// Hands a remembered generation to the engine, with someone who writes down what becomes of it.
@@ -203,26 +218,31 @@ impl Generations {
 
     /// Asks for the end of a generation; it comes with the next step.
     pub(super) fn cancel(&self, id: Uuid) {
-        if self.leave_waiting(id) {
-            let store = self.store.clone();
-            // The engine has not got it: nobody else writes to it.
-            self.recorders.spawn(async move {
-                if let Err(error) = store.append(id, Fact::Cancelled).await {
-                    tracing::error!(%error, "a cancellation could not be stored");
-                }
-            });
-        } else {
+        if !self.end_waiting(id, Fact::Cancelled, Outcome::Cancelled) {
             self.store.cancelling(id);
             self.engine.cancel(JobId(id.as_u128()));
         }
     }
 
-    /// Whether a generation was among those that wait for the engine; now it is not.
-    pub(super) fn leave_waiting(&self, id: Uuid) -> bool {
-        self.waiting().remove(&id)
+    /// Ends a generation that waits for the engine, so that nobody else writes to it. Tells whether it was one.
+    pub(super) fn end_waiting(&self, id: Uuid, fact: Fact, outcome: Outcome) -> bool {
+        let Some(waiting) = self.waiting().remove(&id) else { return false };
+        let (store, metrics) = (self.store.clone(), self.metrics.clone());
+        self.recorders.spawn(async move {
+            let Waiting { model, accepted, place } = waiting;
+            if let Err(error) = store.append(id, fact).await {
+                tracing::error!(%error, generation = %id, "the end of a generation could not be stored");
+            }
+            let duration = accepted.elapsed();
+            metrics.job_finished(&model, outcome, duration);
+            let duration_seconds = duration.as_secs_f64();
+            tracing::info!(generation = %id, outcome = outcome.name(), duration_seconds, "generation ended");
+            drop(place);
+        });
+        true
     }
 
-    pub(super) fn waiting(&self) -> MutexGuard<'_, HashSet<Uuid>> {
+    pub(super) fn waiting(&self) -> MutexGuard<'_, HashMap<Uuid, Waiting>> {
         // Nothing panics while it holds the lock.
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -254,8 +274,11 @@ impl Generations {
         self.store.get(owner, id).await
     }
 
-    /// What has not ended by now is left to the next process, and is not to blame for it.
+    /// What does not end before the process does is left to the next one, and is not to blame for it, unless the engine broke down before.
     pub async fn acquit(&self) {
+        if !self.inboxes.is_open() {
+            return;
+        }
         if let Err(error) = self.store.acquit_all().await {
             tracing::error!(%error, "what was not finished will count as if it had broken down");
         }
@@ -306,6 +329,58 @@ impl Drop for CancelOnDrop {
         if let Some(generations) = &self.generations {
             tracing::info!(generation = %self.id, "the client went away; cancelling");
             generations.cancel(self.id);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use x0_engine::fake::{self, FakeDenoiser, Gate};
+    use x0_engine::{Engine, EngineOptions};
+    use x0_model::{Channels, Picture};
+    use x0_openapi::State;
+
+    use super::*;
+    use crate::generation::Outlet;
+    use crate::samples;
+    use crate::shutdown::Lifecycle;
+    use crate::store::{MemoryStore, MemoryStoreOptions, Page};
+
+    #[tokio::test]
+    async fn who_goes_away_before_it_is_accepted_cancels_it_too() {
+        for (on_disconnect, expected) in
+            [(OnDisconnect::Cancel, State::Cancelled), (OnDisconnect::Keep, State::Succeeded)]
+        {
+            let options = MemoryStoreOptions { generations: 1, bytes: 1 << 20, age: Duration::from_secs(60) };
+            let (inboxes, metrics) = (Arc::new(Inboxes::default()), Metrics::new("cpu").unwrap());
+            let gate = Gate::new();
+            let paint = |_| Picture { width: 8, height: 8, channels: Channels::Gray, bytes: vec![7; 64] };
+            let read = |_: &Work| fake::Work { steps: samples::STEPS, ..fake::Work::default() };
+            let denoiser = FakeDenoiser::adapted(read, paint).through(&gate);
+            let outlet = Outlet::new(inboxes.clone(), metrics.clone(), Lifecycle::new());
+            let engine = Engine::spawn(EngineOptions::default(), || Ok::<_, Infallible>(denoiser), outlet).unwrap();
+            let generations = Generations::new(Arc::new(MemoryStore::new(options)), engine.handle(), inboxes, metrics);
+
+            let caller = Caller::Anyone { admin: false };
+            let order = samples::order_with(1, |request| request.on_disconnect = on_disconnect);
+            let mut accepting = Box::pin(generations.accept(caller.clone(), order, None));
+            assert!(futures::poll!(&mut accepting).is_pending());
+            drop(accepting);
+
+            let own = generations.of(&caller);
+            let id = loop {
+                tokio::task::yield_now().await;
+                let known = own.list(Page { limit: 1, after: None, state: None }).await.unwrap();
+                if let Some(record) = known.data.first() {
+                    break record.id;
+                }
+            };
+            // What it was accepted by has nothing more to do but to be dropped.
+            tokio::task::yield_now().await;
+            gate.open();
+            assert_eq!(own.ended(id).await.unwrap().unwrap().state, expected);
         }
     }
 }

@@ -1,8 +1,7 @@
 //! `Idempotency-Key`: which requests are one and the same.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
-
 use axum::http::header::{HeaderMap, HeaderName};
+use sha2::{Digest as _, Sha256};
 use x0_openapi::{ErrorCode, Json};
 
 use super::error::ApiError;
@@ -26,10 +25,11 @@ impl GivenKey {
         Err(ApiError::new(ErrorCode::InvalidIdempotencyKey, detail))
     }
 
-    /// The key for a request of this content: the same for equal JSON values, and hardly ever for others.
+    /// The key for a request of this content: the same for equal JSON values, and hardly ever for others. It is kept beyond this process, and so
+    /// must not depend on how it was built.
     pub fn of(self, content: &Json) -> IdempotencyKey {
-        let mut hasher = DefaultHasher::new();
-        content.0.to_string().hash(&mut hasher);
-        IdempotencyKey { key: self.0, fingerprint: hasher.finish() }
+        let digest: [u8; 32] = Sha256::digest(content.0.to_string()).into();
+        let fingerprint = digest.iter().take(8).fold(0, |number, byte| number << 8 | u64::from(*byte));
+        IdempotencyKey { key: self.0, fingerprint }
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use axum::response::Response;
 use uuid::Uuid;
-use x0_openapi::{ErrorCode, FieldError, GenerationRecord, GenerationRequest, OnDisconnect, State};
+use x0_openapi::{ErrorCode, FieldError, GenerationRecord, GenerationRequest, State};
 
 use super::error::ApiError;
 use super::sse::{self, Narrator};
@@ -83,10 +83,8 @@ impl Making {
         order: Order,
         key: Option<IdempotencyKey>,
     ) -> Result<Self, ApiError> {
-        let cancels = order.resolved().on_disconnect == OnDisconnect::Cancel;
-        let own = app.generations.of(caller);
-        let Accepted { record, replayed } = own.accept(order, key).await.map_err(|reason| refused(app, reason))?;
-        let cancel = own.cancel_on_drop(record.id, cancels && !replayed);
+        let accepted = app.generations.of(caller).accept(order, key).await;
+        let Accepted { record, replayed, cancel } = accepted.map_err(|reason| refused(app, reason))?;
         Ok(Self { app: app.clone(), caller: caller.clone(), record, replayed, cancel })
     }
 

@@ -14,8 +14,8 @@ use uuid::Uuid;
 use x0_openapi::{GenerationList, GenerationRecord, GenerationRequest};
 
 use super::{
-    Created, Followed, IdempotencyKey, JobStore, Kept, Leaving, MemoryStore, MemoryStoreOptions, NewGeneration, Page,
-    StoreError, StoredImage,
+    Created, Followed, IdempotencyKey, JobStore, MemoryStore, MemoryStoreOptions, NewGeneration, Page, StoreError,
+    StoredImage,
 };
 use crate::auth::Owner;
 use crate::clock::now;
@@ -59,7 +59,7 @@ impl DurableStore {
         let memory = MemoryStore::new(options);
         let (mut unfinished, mut writes) = (Vec::new(), Vec::new());
         for row in rows {
-            let GenerationRow { mut new, attempt, crashes, acquitted, cancelled, facts } = row;
+            let GenerationRow { mut new, attempt, crashes, taken_up, acquitted, cancelled, facts } = row;
             let NewGeneration { record: GenerationRecord { id, created_at, .. }, owner, .. } = new;
             let request = std::mem::take(&mut new.request);
             let began = facts.iter().any(|(of, _, fact)| *of == attempt && *fact == Fact::Started);
@@ -75,17 +75,16 @@ impl DurableStore {
                 writes.extend(memory.add(id, Fact::Cancelled, at).into_iter().map(Write::Delete));
                 writes.push(Write::Append { id, at, fact: Fact::Cancelled });
             } else {
-                let crashes = crashes + u32::from(began && !acquitted);
+                let crashes = crashes + u32::from((began || taken_up) && !acquitted);
                 unfinished.push((Unfinished { id, owner, request, created_at, crashes }, attempt + 1));
             }
         }
-        // Suspects come last, each part oldest first.
-        unfinished.sort_by_key(|(unfinished, _)| unfinished.crashes > 0);
+        // Suspects come last, the worst at the very end; equals oldest first.
+        unfinished.sort_by_key(|(unfinished, _)| unfinished.crashes);
         for (position, (Unfinished { id, crashes, .. }, attempt)) in (0..).zip(&unfinished) {
             let (id, attempt, crashes, at) = (*id, *attempt, *crashes, now());
             let queued = Fact::Queued { position, eta_seconds: None };
-            writes.push(Write::Begin { id, attempt, crashes });
-            writes.push(Write::Append { id, at, fact: queued.clone() });
+            writes.push(Write::Begin { id, attempt, crashes, at, queued: queued.clone() });
             memory.begin_attempt(id, attempt);
             writes.extend(memory.add(id, queued, at).into_iter().map(Write::Delete));
         }
@@ -148,20 +147,21 @@ impl JobStore for DurableStore {
     }
 
     fn cancelling(&self, id: Uuid) {
-        self.database.write_later(Write::Cancel(id));
+        if self.memory.cancel(id) {
+            self.database.write_later(Write::Cancel(id));
+        }
+    }
+
+    async fn taking_up(&self, id: Uuid) -> Result<(), StoreError> {
+        self.database.write(Write::TakeUp(id)).await
     }
 
     async fn acquit_all(&self) -> Result<(), StoreError> {
         self.database.write(Write::AcquitAll).await
     }
 
-    async fn leave(&self, id: Uuid, reason: Leaving) -> Result<Kept, StoreError> {
-        match reason {
-            Leaving::Stopping => self.database.write(Write::Acquit(id)).await?,
-            // As after a crash, which leaves no time to write anything.
-            Leaving::BrokenDown => {}
-        }
-        Ok(Kept::Yes)
+    fn outlives_the_process(&self) -> bool {
+        true
     }
 
     fn show(&self, id: Uuid, glimpse: Glimpse) {

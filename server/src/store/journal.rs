@@ -29,7 +29,7 @@ pub(super) struct Journal {
     state: Mutex<State>,
     /// Ticks whenever there is more to read.
     changed: watch::Sender<()>,
-    /// The bytes of all journals of the store.
+    /// The bytes of all journals that the store remembers.
     total: Arc<AtomicU64>,
 }
 
@@ -45,8 +45,10 @@ struct State {
     glimpses: VecDeque<Entry>,
     /// The number of the next entry, fact or glimpse.
     next: u64,
-    /// This journal's share of [`Journal::total`].
-    bytes: u64,
+    /// This journal's share of [`Journal::total`]; `None` when it counts no more.
+    bytes: Option<u64>,
+    /// Whether somebody asked for its end.
+    cancelling: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -78,7 +80,16 @@ impl Journal {
     pub(super) fn new(record: GenerationRecord, owner: Owner, total: Arc<AtomicU64>) -> Self {
         let files = vec![None; record.request.n as usize];
         let fold = Fold::new(record);
-        let state = State { fold, files, facts: Vec::new(), attempt: 1, glimpses: VecDeque::new(), next: 0, bytes: 0 };
+        let state = State {
+            fold,
+            files,
+            facts: Vec::new(),
+            attempt: 1,
+            glimpses: VecDeque::new(),
+            next: 0,
+            bytes: Some(0),
+            cancelling: false,
+        };
         Self { owner, state: Mutex::new(state), changed: watch::Sender::new(()), total }
     }
 
@@ -107,6 +118,18 @@ impl Journal {
     /// Facts belong to this run of the generation from now on.
     pub(super) fn begin_attempt(&self, attempt: u32) {
         self.lock().attempt = attempt;
+    }
+
+    /// Remembers that it is to end. Tells whether that is news: it has not ended, and nobody asked for it before.
+    pub(super) fn cancel(&self) -> bool {
+        let mut state = self.lock();
+        !state.has_ended() && !std::mem::replace(&mut state.cancelling, true)
+    }
+
+    /// The store has forgotten it: what it takes is no more of the store's, though somebody may still read it.
+    pub(super) fn leave(&self) {
+        let bytes = self.lock().bytes.take();
+        self.total.fetch_sub(bytes.unwrap_or(0), Ordering::Relaxed);
     }
 
     pub(super) fn append(&self, fact: Fact, at: Timestamp) {
@@ -169,19 +192,14 @@ impl Journal {
     }
 
     fn account(&self, state: &mut State) {
+        let Some(before) = state.bytes else { return };
         let files: usize = state.files.iter().flatten().map(|image| image.file.len()).sum();
         let facts = state.facts.iter().map(|(_, entry)| entry);
         let events: usize = facts.chain(&state.glimpses).map(Entry::bytes).sum();
         let bytes = (files + events) as u64;
+        state.bytes = Some(bytes);
         self.total.fetch_add(bytes, Ordering::Relaxed);
-        self.total.fetch_sub(std::mem::replace(&mut state.bytes, bytes), Ordering::Relaxed);
-    }
-}
-
-impl Drop for Journal {
-    fn drop(&mut self) {
-        let bytes = self.lock().bytes;
-        self.total.fetch_sub(bytes, Ordering::Relaxed);
+        self.total.fetch_sub(before, Ordering::Relaxed);
     }
 }
 

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use x0_openapi::{GenerationList, GenerationRecord};
 
 use super::journal::Journal;
-use super::{Created, Followed, IdempotencyKey, JobStore, Kept, Leaving, NewGeneration, Page, StoreError, StoredImage};
+use super::{Created, Followed, IdempotencyKey, JobStore, NewGeneration, Page, StoreError, StoredImage};
 use crate::auth::Owner;
 use crate::clock::now;
 use crate::generation::{EventId, Fact, Glimpse};
@@ -32,7 +32,8 @@ pub struct MemoryStoreOptions {
 pub struct MemoryStore {
     options: MemoryStoreOptions,
     index: Mutex<Index>,
-    /// What all journals take together.
+    /// What all journals in the index take together. Those that were forgotten are not counted, however long somebody reads them: nothing
+    /// that is forgotten for them would make them less.
     bytes: Arc<AtomicU64>,
 }
 
@@ -112,6 +113,11 @@ impl MemoryStore {
         }
     }
 
+    /// Remembers that a generation is to end. Tells whether that is news: it is known, has not ended, and nobody asked for it before.
+    pub(super) fn cancel(&self, id: Uuid) -> bool {
+        self.journal(id).is_some_and(|journal| journal.cancel())
+    }
+
     /// Facts of a generation belong to this run of it from now on.
     pub(super) fn begin_attempt(&self, id: Uuid, attempt: u32) {
         if let Some(journal) = self.journal(id) {
@@ -129,7 +135,8 @@ impl MemoryStore {
             .collect();
         let mut forgotten = Vec::new();
         for (id, finished_at) in ended {
-            let old = now.duration_since(finished_at).unsigned_abs() > self.options.age;
+            // Where the clock was set back, it has ended in the future, and is not old.
+            let old = Duration::try_from(now.duration_since(finished_at)).is_ok_and(|age| age > self.options.age);
             let many = index.journals.len() > self.options.generations;
             let large = self.bytes.load(Ordering::Relaxed) > self.options.bytes;
             if old || many || large {
@@ -143,7 +150,9 @@ impl MemoryStore {
 
 impl Index {
     fn remove(&mut self, id: Uuid) {
-        self.journals.remove(&id);
+        if let Some(journal) = self.journals.remove(&id) {
+            journal.leave();
+        }
         self.keys.retain(|_, (_, earlier)| *earlier != id);
     }
 }
@@ -170,12 +179,16 @@ impl JobStore for MemoryStore {
 
     fn cancelling(&self, _: Uuid) {}
 
+    async fn taking_up(&self, _: Uuid) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     async fn acquit_all(&self) -> Result<(), StoreError> {
         Ok(())
     }
 
-    async fn leave(&self, _: Uuid, _: Leaving) -> Result<Kept, StoreError> {
-        Ok(Kept::No)
+    fn outlives_the_process(&self) -> bool {
+        false
     }
 
     fn show(&self, id: Uuid, glimpse: Glimpse) {

@@ -41,11 +41,15 @@ pub trait JobStore: fmt::Debug + Send + Sync + 'static {
     /// Remembers that a generation is to end: should the process end first, the next one does not take it up.
     fn cancelling(&self, id: Uuid);
 
+    /// Remembers that a generation that an earlier process left is about to be worked on: should this process break down from now on, the
+    /// generation may be why. Of those that this process accepted, the fact that they have started says the same.
+    async fn taking_up(&self, id: Uuid) -> Result<(), StoreError>;
+
     /// What has not ended by now is not to blame for it, whatever becomes of the process.
     async fn acquit_all(&self) -> Result<(), StoreError>;
 
-    /// Leaves a generation that has not ended, and that nobody works on any more, to the next process, where this store can.
-    async fn leave(&self, id: Uuid, reason: Leaving) -> Result<Kept, StoreError>;
+    /// Whether the next process finds what has not ended when this one does.
+    fn outlives_the_process(&self) -> bool;
 
     /// Shows a glimpse to those who follow, as far as that is possible at once.
     fn show(&self, id: Uuid, glimpse: Glimpse);
@@ -90,22 +94,6 @@ pub enum Created {
     Replayed(Uuid),
     /// The idempotency key belongs to a different request.
     Mismatch,
-}
-
-/// Why a generation is left to the next process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Leaving {
-    /// This one was asked to stop.
-    Stopping,
-    /// Something broke down, and the generation may be why, if it was under way.
-    BrokenDown,
-}
-
-/// Whether another process will find a generation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kept {
-    Yes,
-    No,
 }
 
 /// An image's file.

@@ -107,6 +107,21 @@ impl Validator {
         }
     }
 
+    /// The steps of a request that does not say: the model's, as far as this server allows.
+    pub fn default_steps(&self, info: &ModelInfo) -> u32 {
+        info.defaults.steps.min(self.limits.steps)
+    }
+
+    /// The guidance scale of a request that does not say: the model's, as far as this server allows.
+    pub fn default_guidance_scale(&self, info: &ModelInfo) -> f64 {
+        info.defaults.guidance_scale.min(self.limits.guidance_scale)
+    }
+
+    /// The steps that a request may ask for at most.
+    pub fn most_steps(&self) -> u32 {
+        self.limits.steps
+    }
+
     /// Fits the request of a client that knows nothing but prompts to its model: a class-conditional model gets the prompt as its
     /// class's name, and empty prompts are left out where they would mean nothing.
     pub fn fit_prompts(&self, request: &mut GenerationRequest) {
@@ -171,7 +186,7 @@ impl Validator {
         let start_size = start.as_ref().map(start::Start::picture);
         let (width, height) = size::size(checks, (general.width, general.height), start_size, info, &self.limits);
         let variation = variation::variation(checks, request.variation, general.n);
-        let steps = general.steps.unwrap_or(info.defaults.steps);
+        let steps = general.steps.unwrap_or_else(|| self.default_steps(info));
         let highres = highres::highres(checks, request.highres, steps, (width, height), info, &self.limits);
         let side = highres.map_or(width.max(height), |highres| highres.width.max(highres.height));
         let decoders = self.catalog.preview_decoders(&info.name);
@@ -218,7 +233,7 @@ impl Validator {
 
     fn guidance(&self, checks: &mut Checks, general: &General, info: &ModelInfo) -> f64 {
         if info.guidable {
-            return general.guidance_scale.unwrap_or(info.defaults.guidance_scale);
+            return general.guidance_scale.unwrap_or_else(|| self.default_guidance_scale(info));
         }
         let why = format!("{} cannot be guided", info.name);
         checks.refuse("guidance_scale", general.guidance_scale.filter(|scale| *scale != 1.0).as_ref(), &why);

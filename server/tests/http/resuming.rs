@@ -1,13 +1,15 @@
 //! What one process leaves, the next one takes up.
 
 use std::num::NonZeroU32;
+use std::time::Duration;
 
 use reqwest::Method;
 use serde_json::{Value, json};
 use x0_engine::Policy;
+use x0_server::auth::Limits;
 use x0_server::shutdown::Stopped;
 
-use crate::harness::{TestServer, base64_picture};
+use crate::harness::{Keys, NO_LIMITS, TestServer, base64_picture, within};
 
 /// Stops a server in the middle of a model call.
 async fn interrupt(mut server: TestServer) {
@@ -100,6 +102,70 @@ async fn what_cannot_be_taken_up_fails_and_says_why() {
     .await;
     let record = server.state(&id, "failed").await;
     assert_eq!(record["error"]["code"], "out_of_range");
+    server.metric(r#"x0_jobs_finished_total{model="toy",outcome="failed"} 1"#).await;
+    server.stopped().await;
+}
+
+/// What a request does not say is within the limits, too: it is said in what is remembered of it.
+#[tokio::test]
+async fn what_a_limit_shortened_is_taken_up_under_the_same_limit() {
+    let folder = tempfile::tempdir().unwrap();
+    let limited = async || {
+        TestServer::start_held(|config| {
+            config.data_dir = Some(folder.path().to_owned());
+            config.shutdown.drain = Duration::ZERO;
+            (config.limits.steps, config.limits.guidance_scale) = (2, 1.5);
+        })
+        .await
+    };
+    let server = limited().await;
+    let defaults = server.json("/v1/models/toy").await["defaults"].clone();
+    assert_eq!((&defaults["steps"], &defaults["guidance_scale"]), (&json!(2), &json!(1.5)));
+    let id = server.accept(&json!({"class_label": 1})).await;
+    interrupt(server).await;
+    let server = limited().await;
+    server.gate.open();
+    let record = server.state(&id, "succeeded").await;
+    assert_eq!((&record["request"]["steps"], &record["request"]["guidance_scale"]), (&json!(2), &json!(1.5)));
+    let hd = json!({"model": "toy", "prompt": "one", "quality": "hd"});
+    let (status, answer) = server.answer(server.request(Method::POST, "/v1/images/generations").json(&hd)).await;
+    assert_eq!(status, 200, "{answer}");
+    server.stopped().await;
+}
+
+#[tokio::test]
+async fn what_is_taken_up_has_its_place_in_its_keys_part_of_the_queue() {
+    let (folder, keys) = (tempfile::tempdir().unwrap(), Keys::new());
+    let key = keys.add("someone", "generate,read");
+    let start = async || {
+        let limits = Limits { queue_size: Some(2), ..NO_LIMITS };
+        let server = keys
+            .server_with(limits, |config| {
+                config.data_dir = Some(folder.path().to_owned());
+                config.shutdown.drain = Duration::ZERO;
+            })
+            .await;
+        server.gate.shut();
+        server
+    };
+    let body = json!({"class_label": 1, "steps": 500});
+    let post = |server: &TestServer| server.post(&body).bearer_auth(&key);
+    let server = start().await;
+    let mut ids = Vec::new();
+    for _ in 0..2 {
+        ids.push(server.answer(post(&server)).await.1["id"].as_str().unwrap().to_owned());
+    }
+    interrupt(server).await;
+
+    let server = start().await;
+    let (status, problem) = server.answer(post(&server)).await;
+    assert_eq!((status, &problem["code"]), (429, &json!("queue_quota")));
+    let cancel = |id: &str| server.request(Method::DELETE, &format!("/v1/generations/{id}")).bearer_auth(&key);
+    for id in &ids {
+        within(cancel(id).send()).await.unwrap();
+    }
+    server.gate.open();
+    within(async { while server.answer(post(&server)).await.0 != 202 {} }).await;
     server.stopped().await;
 }
 
@@ -190,6 +256,7 @@ async fn what_waits_for_its_turn_can_be_cancelled() {
     let cancel = server.request(Method::DELETE, &format!("/v1/generations/{innocent}"));
     server.answer(cancel).await;
     server.state(&innocent, "cancelled").await;
+    server.metric(r#"x0_jobs_finished_total{model="words",outcome="cancelled"} 1"#).await;
     interrupt(server).await;
 }
 

@@ -140,9 +140,11 @@ impl Translation {
         let steps = |steps: u32| match quality.unwrap_or(OpenAiQuality::Auto) {
             OpenAiQuality::Auto | OpenAiQuality::Standard | OpenAiQuality::Medium => None,
             OpenAiQuality::Low => Some(i64::from(steps.div_ceil(2))),
-            OpenAiQuality::High | OpenAiQuality::Hd => Some(i64::from(steps) * 2),
+            OpenAiQuality::High | OpenAiQuality::Hd => {
+                Some(i64::from(steps.saturating_mul(2).min(validator.most_steps())))
+            }
         };
-        let steps = validator.model_of(self.request()).and_then(|info| steps(info.defaults.steps));
+        let steps = validator.model_of(self.request()).and_then(|info| steps(validator.default_steps(info)));
         if steps.is_some() && self.request().steps.is_some() {
             return self.wrong("quality", ErrorCode::ConflictingParameters, "steps are given, too");
         }
@@ -175,7 +177,7 @@ impl Translation {
             return self.wrong("partial_images", ErrorCode::ConflictingParameters, "preview.every is given, too");
         }
         let request = &self.asked.request;
-        let default = || validator.model_of(request).map_or(1, |info| i64::from(info.defaults.steps));
+        let default = || validator.model_of(request).map_or(1, |info| i64::from(validator.default_steps(info)));
         let steps = request.steps.unwrap_or_else(default);
         let format = given.format.or(request.output.and_then(|output| output.format));
         // One more than wanted, for the last step shows what the finished picture shows.

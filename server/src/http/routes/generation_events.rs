@@ -8,6 +8,7 @@ use x0_openapi::{Problem, ServerSentEvent};
 use super::generation_id;
 use crate::app::AppState;
 use crate::auth::Caller;
+use crate::generation::CancelOnDrop;
 use crate::http::error::ApiError;
 use crate::http::sse;
 
@@ -45,6 +46,6 @@ pub async fn generation_events(
     if let Some(after) = after {
         app.metrics.stream_resumed(after.is_some());
     }
-    let cancel = app.generations.of(&caller).cancel_on_drop(id, false);
+    let cancel = CancelOnDrop::new(&app.generations, id, false);
     sse::stream((&app, &caller), id, after.flatten(), cancel, sse::Native).await
 }

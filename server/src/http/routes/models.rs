@@ -71,8 +71,8 @@ fn model(app: &AppState, info: &ModelInfo) -> Model {
             fixed: info.size.fixed,
         },
         defaults: ModelDefaults {
-            steps: info.defaults.steps,
-            guidance_scale: info.defaults.guidance_scale,
+            steps: app.validator.default_steps(info),
+            guidance_scale: app.validator.default_guidance_scale(info),
             sampler: info.defaults.sampler.kind.name().to_owned(),
             noise_schedule: noise_schedule_name(info.defaults.sampler.noise_schedule),
         },

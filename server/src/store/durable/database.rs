@@ -1,12 +1,13 @@
 //! The database's file, and the thread that writes it.
 
+use std::collections::HashSet;
 use std::fs;
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use rusqlite::{Connection, ErrorCode};
@@ -36,6 +37,7 @@ const TABLES: &str = "
         fingerprint INTEGER,
         attempt INTEGER NOT NULL DEFAULT 1,
         crashes INTEGER NOT NULL DEFAULT 0,
+        taken_up INTEGER NOT NULL DEFAULT 0,
         acquitted INTEGER NOT NULL DEFAULT 0,
         cancelled INTEGER NOT NULL DEFAULT 0,
         record TEXT NOT NULL
@@ -64,17 +66,19 @@ pub(super) enum Write {
         at: Timestamp,
         fact: Fact,
     },
-    /// Begins another run of a generation that has not ended.
+    /// Begins another run of a generation that has not ended, with its first fact.
     Begin {
         id: Uuid,
         attempt: u32,
         crashes: u32,
+        at: Timestamp,
+        queued: Fact,
     },
+    /// Remembers that this run of a generation is about to be worked on.
+    TakeUp(Uuid),
     /// Remembers that a generation is to end.
     Cancel(Uuid),
-    /// That this run is not finished is not the generation's fault.
-    Acquit(Uuid),
-    /// The same of all that have not ended.
+    /// That they have not ended is not the fault of those that have not.
     AcquitAll,
     Delete(Uuid),
 }
@@ -86,8 +90,8 @@ impl Write {
             Self::Create(new) => Some(new.record.id),
             Self::Append { id, .. }
             | Self::Begin { id, .. }
+            | Self::TakeUp(id)
             | Self::Cancel(id)
-            | Self::Acquit(id)
             | Self::Delete(id) => Some(*id),
             Self::AcquitAll => None,
         }
@@ -100,8 +104,8 @@ impl Write {
             Self::Create(_) => true,
             Self::Append { .. }
             | Self::Begin { .. }
+            | Self::TakeUp(_)
             | Self::Cancel(_)
-            | Self::Acquit(_)
             | Self::AcquitAll
             | Self::Delete(_) => false,
         }
@@ -161,8 +165,6 @@ impl Database {
     pub(super) fn open(folder: &Path) -> Result<(Self, Vec<GenerationRow>), OpenStoreError> {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
         let path = folder.join(FILE);
-        // Prompts and pictures are nobody else's business. What SQLite writes beside the file has its mode.
-        fs::OpenOptions::new().create(true).append(true).mode(0o600).open(&path)?;
         let (connection, rows) = match read(&path) {
             Err(OpenStoreError::Damaged(error)) => {
                 let aside = set_aside(&path)?;
@@ -207,8 +209,10 @@ impl Drop for Database {
     }
 }
 
-/// The file's connection and all that is in it.
+/// The file's connection and all that is in it. Where there is no file it is made.
 fn read(path: &Path) -> Result<(Connection, Vec<GenerationRow>), OpenStoreError> {
+    // Prompts and pictures are nobody else's business. What SQLite writes beside the file has its mode.
+    fs::OpenOptions::new().create(true).append(true).mode(0o600).open(path)?;
     let mut connection = Connection::open(path)?;
     connection.busy_timeout(PATIENCE)?;
     connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
@@ -232,22 +236,26 @@ fn read(path: &Path) -> Result<(Connection, Vec<GenerationRow>), OpenStoreError>
 
 /// Writes what is asked for until nobody can ask any more. What comes while the disk is waited for is written together.
 fn work(mut connection: Connection, tasks: &mpsc::Receiver<Task>) {
-    // In order; what could not be written.
-    let mut owed: Vec<Task> = Vec::new();
-    loop {
-        let first = match owed.is_empty() {
-            true => tasks.recv().map_err(|_| RecvTimeoutError::Disconnected),
-            false => tasks.recv_timeout(RETRY),
-        };
-        let over = matches!(first, Err(RecvTimeoutError::Disconnected));
-        if over && owed.is_empty() {
-            return;
+    while let Ok(first) = tasks.recv() {
+        let together = std::iter::once(first).chain(tasks.try_iter().take(TOGETHER - 1)).collect();
+        // In order; what could not be written. What comes meanwhile is tried with it.
+        let mut owed = write_all(&mut connection, together);
+        let mut over = false;
+        while !owed.is_empty() && !over {
+            over = collect(tasks, &mut owed);
+            owed = write_all(&mut connection, owed);
         }
-        let new = first.ok().into_iter().chain(tasks.try_iter().take(TOGETHER - 1));
-        let together: Vec<Task> = owed.drain(..).chain(new).collect();
-        owed = write_all(&mut connection, together);
-        if over {
-            return;
+    }
+}
+
+/// Waits for [`RETRY`] and takes what comes; tells whether nothing will come any more.
+fn collect(tasks: &mpsc::Receiver<Task>, into: &mut Vec<Task>) -> bool {
+    let until = Instant::now() + RETRY;
+    loop {
+        match tasks.recv_timeout(until.saturating_duration_since(Instant::now())) {
+            Ok(task) => into.push(task),
+            Err(RecvTimeoutError::Timeout) => return false,
+            Err(RecvTimeoutError::Disconnected) => return true,
         }
     }
 }
@@ -262,12 +270,17 @@ fn write_all(connection: &mut Connection, tasks: Vec<Task>) -> Vec<Task> {
         Err(error) => tracing::error!(%error, writes = tasks.len(), "the store cannot be written"),
     }
     let mut owed: Vec<Task> = Vec::new();
+    let mut waiting: HashSet<Option<Uuid>> = HashSet::new();
     for task in tasks {
+        let id = task.write.id();
         // Nothing of a generation is written before what came earlier.
-        let waits = owed.iter().any(|other| other.write.id() == task.write.id());
-        let written = if waits { None } else { Some(transact(connection, std::slice::from_ref(&task))) };
+        let written =
+            if waiting.contains(&id) { None } else { Some(transact(connection, std::slice::from_ref(&task))) };
         match written {
-            Some(Err(_)) | None if !task.write.may_fail() => owed.push(task),
+            Some(Err(_)) | None if !task.write.may_fail() => {
+                waiting.insert(id);
+                owed.push(task);
+            }
             Some(result) => task.done(result),
             // It is the first of its generation, and so waits for nothing.
             None => {}

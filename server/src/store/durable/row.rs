@@ -22,6 +22,7 @@ pub(super) struct GenerationRow {
     pub(super) new: NewGeneration,
     pub(super) attempt: u32,
     pub(super) crashes: u32,
+    pub(super) taken_up: bool,
     pub(super) acquitted: bool,
     pub(super) cancelled: bool,
     /// Each with the run that it belongs to, and when it happened.
@@ -54,24 +55,17 @@ pub(super) fn write(connection: &Connection, write: &Write) -> rusqlite::Result<
             let sql = "INSERT INTO requests (generation, request) VALUES (?, ?)";
             connection.execute(sql, params![record.id.as_bytes(), json(request)?])?;
         }
-        Write::Append { id, at, fact } => {
-            let (fact, file) = without_file(fact);
-            let sql = "INSERT INTO facts (generation, attempt, at, fact, file) SELECT id, attempt, ?2, ?3, ?4 FROM generations WHERE id = ?1";
-            connection.execute(sql, params![id.as_bytes(), at.to_string(), json(&fact)?, file.as_deref()])?;
-            if is_terminal(&fact) {
-                // Nobody will make these pictures again.
-                connection.execute("DELETE FROM requests WHERE generation = ?", [id.as_bytes()])?;
-            }
-        }
-        Write::Begin { id, attempt, crashes } => {
-            let sql = "UPDATE generations SET attempt = ?2, crashes = ?3, acquitted = 0 WHERE id = ?1";
+        Write::Append { id, at, fact } => append(connection, *id, *at, fact)?,
+        Write::Begin { id, attempt, crashes, at, queued } => {
+            let sql = "UPDATE generations SET attempt = ?2, crashes = ?3, taken_up = 0, acquitted = 0 WHERE id = ?1";
             connection.execute(sql, params![id.as_bytes(), attempt, crashes])?;
+            append(connection, *id, *at, queued)?;
+        }
+        Write::TakeUp(id) => {
+            connection.execute("UPDATE generations SET taken_up = 1 WHERE id = ?", [id.as_bytes()])?;
         }
         Write::Cancel(id) => {
             connection.execute("UPDATE generations SET cancelled = 1 WHERE id = ?", [id.as_bytes()])?;
-        }
-        Write::Acquit(id) => {
-            connection.execute("UPDATE generations SET acquitted = 1 WHERE id = ?", [id.as_bytes()])?;
         }
         Write::AcquitAll => {
             let sql = "UPDATE generations SET acquitted = 1 WHERE id IN (SELECT generation FROM requests)";
@@ -80,6 +74,17 @@ pub(super) fn write(connection: &Connection, write: &Write) -> rusqlite::Result<
         Write::Delete(id) => {
             connection.execute("DELETE FROM generations WHERE id = ?", [id.as_bytes()])?;
         }
+    }
+    Ok(())
+}
+
+fn append(connection: &Connection, id: Uuid, at: Timestamp, fact: &Fact) -> rusqlite::Result<()> {
+    let (fact, file) = without_file(fact);
+    let sql = "INSERT INTO facts (generation, attempt, at, fact, file) SELECT id, attempt, ?2, ?3, ?4 FROM generations WHERE id = ?1";
+    connection.execute(sql, params![id.as_bytes(), at.to_string(), json(&fact)?, file.as_deref()])?;
+    if is_terminal(&fact) {
+        // Nobody will make these pictures again.
+        connection.execute("DELETE FROM requests WHERE generation = ?", [id.as_bytes()])?;
     }
     Ok(())
 }
@@ -133,8 +138,8 @@ fn generation(row: &Row<'_>) -> rusqlite::Result<Result<GenerationRow, Unreadabl
         })
     };
     let (attempt, crashes) = (row.get("attempt")?, row.get("crashes")?);
-    let (acquitted, cancelled) = (row.get("acquitted")?, row.get("cancelled")?);
-    Ok(new().map(|new| GenerationRow { new, attempt, crashes, acquitted, cancelled, facts: Vec::new() }))
+    let (taken_up, acquitted, cancelled) = (row.get("taken_up")?, row.get("acquitted")?, row.get("cancelled")?);
+    Ok(new().map(|new| GenerationRow { new, attempt, crashes, taken_up, acquitted, cancelled, facts: Vec::new() }))
 }
 
 /// A fact, with its file and, where the request wants it `inline`, its base64.

@@ -1,3 +1,5 @@
+use std::os::unix::fs::PermissionsExt as _;
+
 use proptest::prelude::*;
 use tempfile::TempDir;
 use x0_openapi::{ErrorCode, GenerationError, Seed, State};
@@ -10,6 +12,10 @@ use crate::store::tests::{ANYONE, OPTIONS, create, image, lines, new, run};
 
 fn open(folder: &TempDir) -> (DurableStore, Vec<Unfinished>) {
     DurableStore::open(folder.path(), OPTIONS).unwrap()
+}
+
+fn mode(path: &Path) -> u32 {
+    path.metadata().unwrap().permissions().mode() & 0o777
 }
 
 /// How many files there are in the folder, of the store and set aside.
@@ -102,17 +108,25 @@ async fn only_breaking_down_counts_against_a_generation() {
     let (store, _) = open(&folder);
     let id = create(&store, 1).await;
     drop(store);
-    let (stopping, broken) = (Some(Leaving::Stopping), Some(Leaving::BrokenDown));
-    // Whoever stops may not have the time to say it of each.
-    let (store, _) = open(&folder);
-    store.append(id, Fact::Started).await.unwrap();
-    store.acquit_all().await.unwrap();
-    drop(store);
-    for (reason, crashes) in [(stopping, 0), (None, 1), (stopping, 1), (broken, 2)] {
+    for (taken_up, started, stopped, crashes) in [
+        (false, false, false, 0),
+        (false, true, true, 0),
+        (false, true, false, 1),
+        (true, true, true, 1),
+        (false, false, false, 1),
+        // The process may break down before it has written that something began.
+        (true, false, false, 2),
+        (true, true, false, 3),
+    ] {
         let (store, _) = open(&folder);
-        store.append(id, Fact::Started).await.unwrap();
-        if let Some(reason) = reason {
-            assert_eq!(store.leave(id, reason).await.unwrap(), Kept::Yes);
+        if taken_up {
+            store.taking_up(id).await.unwrap();
+        }
+        if stopped {
+            store.acquit_all().await.unwrap();
+        }
+        if started {
+            store.append(id, Fact::Started).await.unwrap();
         }
         drop(store);
         let (_, unfinished) = open(&folder);
@@ -126,7 +140,9 @@ async fn what_was_to_be_cancelled_is() {
     let (store, _) = open(&folder);
     let id = create(&store, 1).await;
     store.append(id, Fact::Started).await.unwrap();
-    store.cancelling(id);
+    for _ in 0..2 {
+        store.cancelling(id);
+    }
     drop(store);
     for _ in 0..2 {
         let (store, unfinished) = open(&folder);
@@ -137,12 +153,10 @@ async fn what_was_to_be_cancelled_is() {
 
 #[tokio::test]
 async fn what_is_written_is_for_its_owner_alone() {
-    use std::os::unix::fs::PermissionsExt as _;
     let folder = tempfile::tempdir().unwrap();
     let inner = folder.path().join("made");
     let (store, _) = DurableStore::open(&inner, OPTIONS).unwrap();
     create(&store, 1).await;
-    let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(&inner), 0o700);
     for entry in inner.read_dir().unwrap() {
         assert_eq!(mode(&entry.unwrap().path()), 0o600);
@@ -184,6 +198,26 @@ async fn what_the_memory_forgets_is_gone() {
     assert_eq!(rows.iter().map(|row| row.new.record.id).collect::<Vec<_>>(), ids[2..]);
 }
 
+/// A machine whose clock is not set yet when it starts.
+#[tokio::test]
+async fn a_clock_that_was_set_back_makes_nothing_old() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, _) = open(&folder);
+    let ids = [create(&store, 1).await, create(&store, 1).await];
+    drop(store);
+    let (database, _) = Database::open(folder.path()).unwrap();
+    let later = now() + jiff::SignedDuration::from_hours(24 * 7);
+    for id in ids {
+        database.write(Write::Append { id, at: later, fact: Fact::Succeeded }).await.unwrap();
+    }
+    drop(database);
+    let (store, _) = open(&folder);
+    create(&store, 1).await;
+    for id in ids {
+        assert!(store.get(ANYONE, id).await.unwrap().is_some());
+    }
+}
+
 #[tokio::test]
 async fn a_folder_belongs_to_one_process() {
     let folder = tempfile::tempdir().unwrap();
@@ -198,6 +232,9 @@ async fn what_cannot_be_read_is_set_aside() {
     let (store, unfinished) = open(&folder);
     assert!(unfinished.is_empty() && files(&folder) >= 2);
     create(&store, 1).await;
+    for file in ["generations.sqlite", "generations.sqlite-wal"] {
+        assert_eq!(mode(&folder.path().join(file)), 0o600, "the new one is its owner's, too");
+    }
     drop(store);
     assert_eq!(open(&folder).1.len(), 1);
 }
@@ -219,7 +256,7 @@ enum Happens {
     Start(usize),
     Image(usize, u32),
     End(usize),
-    Leave(usize),
+    TakeUp(usize),
     Reopen,
 }
 
@@ -229,7 +266,7 @@ fn happens() -> impl Strategy<Value = Happens> {
         (0_usize..4).prop_map(Happens::Start),
         (0_usize..4, 0_u32..2).prop_map(|(which, index)| Happens::Image(which, index)),
         (0_usize..4).prop_map(Happens::End),
-        (0_usize..4).prop_map(Happens::Leave),
+        (0_usize..4).prop_map(Happens::TakeUp),
         Just(Happens::Reopen),
     ]
 }
@@ -269,16 +306,16 @@ proptest! {
                             *ended = true;
                         }
                     }
-                    Happens::Leave(which) => {
+                    Happens::TakeUp(which) => {
                         if let Some((id, ..)) = made.get(which) {
-                            store.leave(*id, Leaving::Stopping).await.unwrap();
+                            store.taking_up(*id).await.unwrap();
                         }
                     }
                     Happens::Reopen => {
                         drop(store);
                         let unfinished;
                         (store, unfinished) = DurableStore::open(folder.path(), options).unwrap();
-                        assert!(unfinished.is_sorted_by_key(|one| (one.crashes > 0, one.id)), "suspects come last");
+                        assert!(unfinished.is_sorted_by_key(|one| (one.crashes, one.id)), "suspects come last");
                         let mut left: Vec<_> = unfinished.iter().map(|one| one.id).collect();
                         left.sort();
                         let expected: Vec<_> = made.iter().filter(|(.., ended)| !ended).map(|(id, ..)| *id).collect();
