@@ -24,7 +24,7 @@ use crate::config::{AuthConfig, Config, ShutdownConfig};
 use crate::device::Device;
 use crate::generation::{Generations, Inboxes, Outlet};
 use crate::http::body::BodyReader;
-use crate::http::layers::Origins;
+use crate::http::layers::{Names, Origins};
 use crate::http::sdapi::Sdapi;
 use crate::http::{accept, router};
 use crate::metrics::Metrics;
@@ -86,6 +86,10 @@ impl Server {
             AuthConfig::Open { admin } => Auth::Open { admin },
             AuthConfig::Keys { file, limits } => Auth::Keys(Keyring::open(file, limits)?),
         };
+        let names = match &auth {
+            Auth::Open { .. } if config.listen.ip().is_loopback() => Names::Local,
+            Auth::Open { .. } | Auth::Keys(_) => Names::Any,
+        };
         let listener = listen(config.listen).await?;
         let address = listener.local_addr().map_err(|source| StartError::Listen { address: config.listen, source })?;
         let metrics = Metrics::new(device.name())?;
@@ -108,7 +112,7 @@ impl Server {
             inboxes,
             auth,
             public_metrics: config.public_metrics,
-            origins: Origins::new(&config.cors_origins),
+            origins: Origins::new(&config.cors_origins, names),
             metrics: metrics.clone(),
             lifecycle,
             streams: Arc::new(Semaphore::new(config.max_streams)),

@@ -92,8 +92,8 @@ async fn slow_clients_hold_up_nobody_else() {
     let before = Process::read().unwrap();
 
     let id = record["id"].as_str().unwrap();
-    let slow = clients(&server, "GET /livez HTTP/1.1\r\nhost: x\r\nx-slow: ").await;
-    let deaf = clients(&server, &format!("GET /v1/generations/{id}/events HTTP/1.1\r\nhost: x\r\n\r\n")).await;
+    let slow = clients(&server, "GET /livez HTTP/1.1\r\nhost: localhost\r\nx-slow: ").await;
+    let deaf = clients(&server, &format!("GET /v1/generations/{id}/events HTTP/1.1\r\nhost: localhost\r\n\r\n")).await;
     until(&server, "x0_sse_clients", |streams| streams == CLIENTS as f64).await;
     until(&server, "x0_connections{state=\"new\"}", |new| new >= CLIENTS as f64).await;
     let crowded = quantiles(&server).await;

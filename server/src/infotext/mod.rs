@@ -17,6 +17,10 @@ use x0_openapi::NoiseSchedule;
 /// The version that pictures are marked with.
 pub const VERSION: &str = concat!("x0 ", env!("CARGO_PKG_VERSION"));
 
+/// Settings that AUTOMATIC1111 has no words for.
+const TIMESTEP_SPACING: &str = "Timestep spacing";
+const GUIDANCE_RESCALE: &str = "Guidance rescale";
+
 /// The words for an upscaler, as AUTOMATIC1111 lists them.
 pub fn upscaler_label(upscaler: x0_openapi::Upscaler) -> &'static str {
     match upscaler {

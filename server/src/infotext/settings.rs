@@ -3,9 +3,9 @@
 use serde_json::{Map, Value, json};
 use x0_model::ModelKind;
 use x0_model::sampler::SamplerKind;
-use x0_openapi::{Named as _, NoiseSchedule, PromptSyntax, Upscaler};
+use x0_openapi::{Named as _, NoiseSchedule, PromptSyntax, TimestepSpacing, Upscaler};
 
-use super::{Infotext, is_of_k_diffusion, schedule_of, upscaler_label};
+use super::{GUIDANCE_RESCALE, Infotext, TIMESTEP_SPACING, is_of_k_diffusion, schedule_of, upscaler_label};
 use crate::catalog::Catalog;
 
 /// The fields of a request that makes such a picture: as far as they are known here, and valid by themselves. Pictures that it started
@@ -19,10 +19,12 @@ pub fn settings(text: &Infotext, catalog: &dyn Catalog) -> Map<String, Value> {
         }
     };
     set("model", info.map(|info| json!(info.name)));
-    let what = Some(json!(text.prompt)).filter(|_| !text.prompt.is_empty());
+    let given = Some(json!(text.prompt));
+    let what = given.clone().filter(|_| !text.prompt.is_empty());
     match info.map_or(ModelKind::TextToImage, |info| info.kind) {
         ModelKind::TextToImage => {
-            set("prompt", what);
+            // Where there are settings, an empty prompt is a prompt.
+            set("prompt", if text.get("Seed").is_some() { given } else { what });
             let plain = text.get("Emphasis") == Some("None");
             set("prompt_syntax", (!plain).then(|| json!(PromptSyntax::A1111.name())));
             set("negative_prompt", Some(json!(text.negative_prompt)).filter(|_| !text.negative_prompt.is_empty()));
@@ -42,7 +44,10 @@ pub fn settings(text: &Infotext, catalog: &dyn Catalog) -> Map<String, Value> {
     let own = text.get("Version").is_some_and(|version| version.starts_with("x0 "));
     // AUTOMATIC1111's way, which is not every model's here.
     let even = sampler.is_some_and(|(kind, _)| is_of_k_diffusion(kind)) && !own;
-    set("timestep_spacing", even.then(|| json!("linspace")));
+    let spacing = text.get(TIMESTEP_SPACING).and_then(TimestepSpacing::from_name).filter(|_| own);
+    let spacing = spacing.or(even.then_some(TimestepSpacing::Linspace));
+    set("timestep_spacing", spacing.map(|spacing| json!(spacing.name())));
+    set("guidance_rescale", number::<f64>(text, GUIDANCE_RESCALE).filter(|_| own));
     // AUTOMATIC1111 counts from 1, and writes it where it is more.
     set("clip_skip", number::<u32>(text, "Clip skip").and_then(|skip| Some(json!(skip.as_u64()?.checked_sub(1)?))));
     set("eta", number::<f64>(text, "Eta"));
@@ -129,11 +134,13 @@ mod tests {
             )| {
                 let kind = SamplerKind::ALL[kind];
                 ResolvedRequest {
-                    prompt: Some(prompt),
+                    prompt: Some(if skip == Some(3) { String::new() } else { prompt }),
                     negative_prompt: Some(negative.unwrap_or_default()),
                     prompt_syntax: (seed % 2 == 0).then_some(PromptSyntax::A1111),
                     steps,
                     guidance_scale: guidance,
+                    guidance_rescale: if seed % 3 == 0 { guidance / 30.0 } else { 0.0 },
+                    timestep_spacing: skip.and_then(|skip| TimestepSpacing::ALL.get(skip as usize).copied()),
                     seed: Seed(seed),
                     width,
                     height,
@@ -165,11 +172,13 @@ mod tests {
             let text = infotext(&request);
             let read = settings(&Infotext::parse(&text), &EmptyCatalog);
             let written = serde_json::to_value(&request).unwrap();
-            for field in ["prompt", "prompt_syntax", "steps", "guidance_scale", "seed", "width", "height", "sampler", "noise_schedule", "noise_source",
+            for field in ["prompt", "prompt_syntax", "steps", "guidance_scale", "timestep_spacing", "seed", "width", "height", "sampler", "noise_schedule", "noise_source",
                 "clip_skip", "eta", "variation", "highres"]
             {
                 prop_assert_eq!(read.get(field), written.get(field), "{} of {}", field, text);
             }
+            let rescale = read.get("guidance_rescale").cloned().unwrap_or_else(|| json!(0.0));
+            prop_assert_eq!(&rescale, &written["guidance_rescale"]);
             let negative = read.get("negative_prompt").cloned().unwrap_or_else(|| json!(""));
             prop_assert_eq!(&negative, &written["negative_prompt"]);
         }

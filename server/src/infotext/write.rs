@@ -3,9 +3,9 @@
 use std::fmt::Write as _;
 
 use x0_model::sampler::SamplerKind;
-use x0_openapi::{InitResize, NoiseSource, PromptSyntax, ResolvedInpaint, ResolvedRequest};
+use x0_openapi::{InitResize, Named as _, NoiseSource, PromptSyntax, ResolvedInpaint, ResolvedRequest};
 
-use super::{MASK_FILLS, VERSION, schedule_label, upscaler_label};
+use super::{GUIDANCE_RESCALE, MASK_FILLS, TIMESTEP_SPACING, VERSION, schedule_label, upscaler_label};
 
 /// What AUTOMATIC1111 would say about the one image of a request. What a class-conditional model shall show counts as the prompt.
 pub fn infotext(request: &ResolvedRequest) -> String {
@@ -48,6 +48,10 @@ fn settings(request: &ResolvedRequest) -> Vec<(&'static str, String)> {
     }
     settings.extend(request.clip_skip.filter(|skip| *skip > 0).map(|skip| ("Clip skip", (skip + 1).to_string())));
     settings.extend(request.eta.filter(|eta| *eta > 0.0).map(|eta| ("Eta", eta.to_string())));
+    // These two are our own words: AUTOMATIC1111 has none.
+    settings.extend(request.timestep_spacing.map(|spacing| (TIMESTEP_SPACING, spacing.name().to_owned())));
+    let rescale = Some(request.guidance_rescale).filter(|rescale| *rescale > 0.0);
+    settings.extend(rescale.map(|rescale| (GUIDANCE_RESCALE, rescale.to_string())));
     if let Some(highres) = request.highres {
         settings.push(("Hires resize", format!("{}x{}", highres.width, highres.height)));
         settings.push(("Hires steps", highres.steps.to_string()));

@@ -101,9 +101,12 @@ impl Overlay {
     }
 }
 
+/// Standard deviations below this blur nothing: a neighbour would weigh less than 10^-21 of a pixel.
+const LEAST: f64 = 0.1;
+
 /// A gray mask, blurred by a Gaussian of this standard deviation in pixels.
 pub fn blurred(mask: &Picture, deviation: f64) -> Picture {
-    if deviation == 0.0 {
+    if deviation < LEAST {
         return mask.clone();
     }
     let gray = GrayImage::from_raw(mask.width, mask.height, mask.bytes.clone())
@@ -161,6 +164,17 @@ mod tests {
     /// White in the rectangle from (10, 20) to (18, 24), in a picture of 64 x 48.
     fn mask() -> Picture {
         gray(64, 48, |x, y| if (10..18).contains(&x) && (20..24).contains(&y) { 255 } else { 0 })
+    }
+
+    #[test]
+    fn what_is_too_narrow_to_see_blurs_nothing() {
+        for deviation in [0.0, f64::from_bits(1), 1e-46, 1e-38, 1e-3, 0.05, 0.0999] {
+            assert_eq!(blurred(&mask(), deviation), mask(), "{deviation}");
+        }
+        let white = gray(9, 7, |_, _| 255);
+        for deviation in [0.1, 0.5, 3.0, 100.0] {
+            assert_eq!(blurred(&white, deviation), white, "{deviation}");
+        }
     }
 
     #[test]

@@ -103,7 +103,7 @@ impl Validator {
     pub fn model_of(&self, request: &GenerationRequest) -> Option<&ModelInfo> {
         match &request.model {
             Some(name) => self.catalog.info(name),
-            None => self.default_for(request.prompt.is_some()),
+            None => self.default_for(is_of_text(request)),
         }
     }
 
@@ -139,8 +139,8 @@ impl Validator {
         }
     }
 
-    fn default_for(&self, has_prompt: bool) -> Option<&ModelInfo> {
-        let kinds = if has_prompt {
+    fn default_for(&self, is_of_text: bool) -> Option<&ModelInfo> {
+        let kinds = if is_of_text {
             [ModelKind::TextToImage, ModelKind::ClassConditional, ModelKind::Unconditional]
         } else {
             [ModelKind::ClassConditional, ModelKind::Unconditional, ModelKind::TextToImage]
@@ -164,7 +164,7 @@ impl Validator {
             return info;
         }
         // A prompt of the wrong type was meant as one.
-        let info = self.default_for(request.prompt.is_some() || checks.found("prompt"));
+        let info = self.default_for(is_of_text(request) || checks.found("prompt"));
         if info.is_none() {
             checks.fail("model", ErrorCode::ModelNotFound, "this server has no models");
         }
@@ -280,6 +280,13 @@ impl Validator {
 }
 
 /// What to say where a file cannot carry how it was made.
+/// Whether a request that names no model has something that only text-to-image models take.
+fn is_of_text(request: &GenerationRequest) -> bool {
+    let speaks = request.prompt.is_some() || request.negative_prompt.is_some() || request.prompt_syntax.is_some();
+    let starts = request.init_image.is_some() || request.mask_image.is_some() || request.highres.is_some();
+    speaks || starts && request.class_label.is_none()
+}
+
 fn says_too_much(request: &ResolvedRequest) -> Option<String> {
     let ResolvedOutput { format, metadata, .. } = request.output;
     let does_not_fit = |index| !fits_in_jpeg(&infotext(&request_of_image(request, index)));

@@ -36,9 +36,9 @@ fn status(answer: &str) -> u16 {
 #[tokio::test]
 async fn malformed_requests_are_refused_and_harm_nobody() {
     let server = TestServer::start().await;
-    let post = "POST /v1/generations HTTP/1.1\r\nhost: x\r\nconnection: close\r\n";
+    let post = "POST /v1/generations HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n";
     let many_headers: String = (0..200).map(|i| format!("x-{i}: 1\r\n")).collect();
-    let long_header = format!("GET /livez HTTP/1.1\r\nhost: x\r\nx: {}\r\n\r\n", "x".repeat(1 << 17));
+    let long_header = format!("GET /livez HTTP/1.1\r\nhost: localhost\r\nx: {}\r\n\r\n", "x".repeat(1 << 17));
     for (name, request, expected) in [
         ("no HTTP", "hello\r\n\r\n".to_owned(), 400),
         ("an unknown version", "GET / HTTP/9.9\r\n\r\n".to_owned(), 400),
@@ -46,7 +46,7 @@ async fn malformed_requests_are_refused_and_harm_nobody() {
         ("a length that is no number", format!("{post}content-length: two\r\n\r\n{{}}"), 400),
         ("a chunk that is none", format!("{post}transfer-encoding: chunked\r\n\r\nzz\r\n{{}}\r\n0\r\n\r\n"), 400),
         ("an unknown transfer coding", format!("{post}transfer-encoding: gzip\r\n\r\n{{}}"), 400),
-        ("a folded header", "GET /livez HTTP/1.1\r\nhost: x\r\nx: a\r\n b\r\n\r\n".to_owned(), 400),
+        ("a folded header", "GET /livez HTTP/1.1\r\nhost: localhost\r\nx: a\r\n b\r\n\r\n".to_owned(), 400),
         ("a length with a sign", format!("{post}content-length: +2\r\n\r\n{{}}"), 400),
         ("a length below zero", format!("{post}content-length: -1\r\n\r\n{{}}"), 400),
         ("a length beyond numbers", format!("{post}content-length: 99999999999999999999\r\n\r\n{{}}"), 400),
@@ -57,28 +57,28 @@ async fn malformed_requests_are_refused_and_harm_nobody() {
             format!("{post}transfer-encoding: chunked\r\n\r\nfffffffffffffffff\r\n"),
             400,
         ),
-        ("a space before the colon", "GET /livez HTTP/1.1\r\nhost: x\r\nx : a\r\n\r\n".to_owned(), 400),
-        ("a header without a name", "GET /livez HTTP/1.1\r\nhost: x\r\n: a\r\n\r\n".to_owned(), 400),
-        ("NUL in a header", "GET /livez HTTP/1.1\r\nhost: x\r\nx: a\0b\r\n\r\n".to_owned(), 400),
-        ("a bare CR in a header", "GET /livez HTTP/1.1\r\nhost: x\r\nx: a\rb\r\n\r\n".to_owned(), 400),
+        ("a space before the colon", "GET /livez HTTP/1.1\r\nhost: localhost\r\nx : a\r\n\r\n".to_owned(), 400),
+        ("a header without a name", "GET /livez HTTP/1.1\r\nhost: localhost\r\n: a\r\n\r\n".to_owned(), 400),
+        ("NUL in a header", "GET /livez HTTP/1.1\r\nhost: localhost\r\nx: a\0b\r\n\r\n".to_owned(), 400),
+        ("a bare CR in a header", "GET /livez HTTP/1.1\r\nhost: localhost\r\nx: a\rb\r\n\r\n".to_owned(), 400),
         ("no host", "GET /livez HTTP/1.1\r\n\r\n".to_owned(), 400),
-        ("two hosts", "GET /livez HTTP/1.1\r\nhost: x\r\nhost: y\r\n\r\n".to_owned(), 400),
+        ("two hosts", "GET /livez HTTP/1.1\r\nhost: localhost\r\nhost: y\r\n\r\n".to_owned(), 400),
         ("a host that is none", "GET /livez HTTP/1.1\r\nhost: a b\r\n\r\n".to_owned(), 400),
-        ("a space in the address", "GET /live z HTTP/1.1\r\nhost: x\r\n\r\n".to_owned(), 400),
+        ("a space in the address", "GET /live z HTTP/1.1\r\nhost: localhost\r\n\r\n".to_owned(), 400),
         (
             "a tunnel",
             "CONNECT example.com:443 HTTP/1.1\r\nhost: example.com:443\r\nconnection: close\r\n\r\n".to_owned(),
             405,
         ),
-        ("an echo", "TRACE / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n".to_owned(), 405),
-        ("the server as a whole", "OPTIONS * HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n".to_owned(), 404),
+        ("an echo", "TRACE / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n".to_owned(), 405),
+        ("the server as a whole", "OPTIONS * HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n".to_owned(), 404),
         ("an old version", "GET /livez HTTP/1.0\r\n\r\n".to_owned(), 200),
         (
             "the address of a proxy",
-            "GET http://x/livez HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n".to_owned(),
+            "GET http://localhost/livez HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n".to_owned(),
             200,
         ),
-        ("too many headers", format!("GET /livez HTTP/1.1\r\nhost: x\r\n{many_headers}\r\n"), 431),
+        ("too many headers", format!("GET /livez HTTP/1.1\r\nhost: localhost\r\n{many_headers}\r\n"), 431),
         ("too long a header", long_header, 431),
     ] {
         assert_eq!(status(&exchange(&server, request.as_bytes()).await), expected, "{name}");
@@ -90,8 +90,8 @@ async fn malformed_requests_are_refused_and_harm_nobody() {
 #[tokio::test]
 async fn a_request_cannot_hide_in_another() {
     let server = TestServer::start().await;
-    let hidden = "GET /hidden HTTP/1.1\r\nhost: x\r\n\r\n";
-    let post = "POST /v1/generations HTTP/1.1\r\nhost: x\r\n";
+    let hidden = "GET /hidden HTTP/1.1\r\nhost: localhost\r\n\r\n";
+    let post = "POST /v1/generations HTTP/1.1\r\nhost: localhost\r\n";
     for head in [
         "content-length: 4\r\ntransfer-encoding: chunked",
         "transfer-encoding: chunked\r\ncontent-length: 4",
@@ -115,7 +115,7 @@ async fn who_breaks_off_leaves_nothing_behind() {
     let server = TestServer::start().await;
     for _ in 0..100 {
         let mut stream = connect(&server).await;
-        let head = "POST /v1/generations HTTP/1.1\r\nhost: x\r\ncontent-length: 1000\r\n\r\n{\"class_label\":";
+        let head = "POST /v1/generations HTTP/1.1\r\nhost: localhost\r\ncontent-length: 1000\r\n\r\n{\"class_label\":";
         stream.write_all(head.as_bytes()).await.unwrap();
     }
     server.metric("x0_connections{state=\"open\"} 1").await;
@@ -128,7 +128,7 @@ async fn who_does_not_read_is_hung_up_on() {
     let server = TestServer::start_with(|config| config.connections.write_timeout = Duration::from_millis(100)).await;
     let mut stream = connect(&server).await;
     // More answers than the sockets' buffers hold; they are asked for until the server has had enough.
-    let ask = "GET /openapi.json HTTP/1.1\r\nhost: x\r\n\r\n".repeat(100);
+    let ask = "GET /openapi.json HTTP/1.1\r\nhost: localhost\r\n\r\n".repeat(100);
     within(async { while stream.write_all(ask.as_bytes()).await.is_ok() {} }).await;
     drop(stream);
     server.metric("x0_connections{state=\"open\"} 1").await;
@@ -138,14 +138,14 @@ async fn who_does_not_read_is_hung_up_on() {
 #[tokio::test]
 async fn slow_heads_are_not_waited_for() {
     let server = TestServer::start_with(|config| config.connections.header_timeout = Duration::from_millis(100)).await;
-    for begun in ["", "P", "PRI * HTTP/2.0", "GET /livez HTTP/1.1\r\nhost: x\r\nx: "] {
+    for begun in ["", "P", "PRI * HTTP/2.0", "GET /livez HTTP/1.1\r\nhost: localhost\r\nx: "] {
         let mut stream = connect(&server).await;
         stream.write_all(begun.as_bytes()).await.unwrap();
         let answer = until_closed(&mut stream).await;
         assert!(matches!(status(&answer), 0 | 408), "{begun}: {answer}");
     }
     let mut idle = connect(&server).await;
-    idle.write_all(b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    idle.write_all(b"GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
     assert_eq!(status(&until_closed(&mut idle).await), 200, "an idle connection is closed after its answer");
     server.metric("x0_connections{state=\"open\"} 1").await;
 }
@@ -153,7 +153,7 @@ async fn slow_heads_are_not_waited_for() {
 #[tokio::test]
 async fn slow_bodies_are_not_waited_for() {
     let server = TestServer::start_with(|config| config.body.time = Duration::from_millis(100)).await;
-    let head = "POST /v1/generations HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n{";
+    let head = "POST /v1/generations HTTP/1.1\r\nhost: localhost\r\ncontent-length: 100\r\n\r\n{";
     let answer = exchange(&server, head.as_bytes()).await;
     assert_eq!(status(&answer), 408, "{answer}");
     assert!(answer.contains("connection: close") && answer.contains("\"request_timeout\""), "{answer}");
@@ -162,7 +162,7 @@ async fn slow_bodies_are_not_waited_for() {
 #[tokio::test]
 async fn long_bodies_are_refused() {
     let server = TestServer::start_with(|config| config.body.bytes = 1000).await;
-    let post = "POST /v1/generations HTTP/1.1\r\nhost: x\r\n";
+    let post = "POST /v1/generations HTTP/1.1\r\nhost: localhost\r\n";
     let declared = format!("{post}content-length: 1001\r\nexpect: 100-continue\r\n\r\n");
     let answer = exchange(&server, declared.as_bytes()).await;
     assert_eq!(status(&answer), 413, "before the body is sent: {answer}");
@@ -182,7 +182,7 @@ async fn long_bodies_are_refused() {
 async fn the_memory_of_bodies_is_bounded() {
     let server =
         TestServer::start_with(|config| (config.body.bytes, config.body.total_bytes) = (1 << 20, 1 << 20)).await;
-    let head = "POST /v1/generations HTTP/1.1\r\nhost: x\r\ncontent-length: 1000000\r\n\r\n";
+    let head = "POST /v1/generations HTTP/1.1\r\nhost: localhost\r\ncontent-length: 1000000\r\n\r\n";
     let mut slow = connect(&server).await;
     slow.write_all(head.as_bytes()).await.unwrap();
     server.metric("x0_http_requests_in_flight 2").await;
@@ -204,7 +204,7 @@ async fn served(server: &TestServer, count: usize) -> Vec<TcpStream> {
     let mut open = Vec::new();
     for _ in 0..count {
         let mut stream = connect(server).await;
-        stream.write_all(b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+        stream.write_all(b"GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
         within(stream.read_exact(&mut [0])).await.unwrap();
         open.push(stream);
     }
@@ -247,7 +247,7 @@ async fn http_2(server: &TestServer) -> (h2::client::SendRequest<bytes::Bytes>, 
 }
 
 fn livez() -> hyper::Request<()> {
-    hyper::Request::get("http://x/livez").body(()).unwrap()
+    hyper::Request::get("http://localhost/livez").body(()).unwrap()
 }
 
 #[tokio::test]

@@ -184,8 +184,16 @@ async fn the_model_is_chosen_by_what_is_given() {
         (json!({"class_label": "one"}), "toy"),
         (json!({"prompt": "a sheep"}), "words"),
         (json!({"model": "blobs"}), "blobs"),
+        (json!({"class_label": "one", "highres": null}), "toy"),
     ] {
         assert_eq!(server.finish(&body).await["model"], model);
+    }
+    // What is missing is said of the model that takes what is there.
+    let picture = crate::harness::base64_picture(64, 64, 9);
+    for body in [json!({"init_image": picture}), json!({"negative_prompt": "a"}), json!({"highres": {}})] {
+        let (status, problem) = server.answer(server.post(&body)).await;
+        assert_eq!((status, problem["errors"][0]["field"].as_str()), (422, Some("prompt")), "{problem}");
+        assert_eq!(problem["errors"].as_array().unwrap().len(), 1, "{problem}");
     }
 }
 

@@ -198,6 +198,30 @@ async fn pages_of_other_origins_are_not_served() {
     assert!(!read.headers().contains_key("access-control-allow-origin"), "which no such page can read");
 }
 
+/// A page may have its own name lead to this machine once it is loaded, and is of the same origin then.
+#[tokio::test]
+async fn a_server_without_keys_has_the_names_of_its_machine_alone() {
+    let server = TestServer::start().await;
+    let at = |path: &str, host: &str| server.request(Method::GET, path).header("host", host);
+    for path in ["/v1/generations", "/", "/livez"] {
+        let (status, problem) = server.answer(at(path, "evil.example:8000")).await;
+        assert_eq!((status, problem["code"].as_str()), (403, Some("cross_origin")), "{path}");
+        assert_eq!(server.answer(at(path, "localhost:8000")).await.0, 200, "{path}");
+    }
+    let server =
+        TestServer::start_with(|config| config.cors_origins = vec!["https://x0.example".parse().unwrap()]).await;
+    let proxied = server.request(Method::GET, "/v1/generations").header("host", "x0.example");
+    assert_eq!(server.answer(proxied).await.0, 200);
+}
+
+#[tokio::test]
+async fn an_error_has_one_content_type() {
+    let server = TestServer::start().await;
+    let answer = server.get("/v1/models/%ff").await;
+    let types: Vec<_> = answer.headers().get_all("content-type").iter().map(|value| value.to_str().unwrap()).collect();
+    assert_eq!((answer.status().as_u16(), types), (400, vec!["application/problem+json"]));
+}
+
 #[tokio::test]
 async fn the_documentation_is_part_of_the_program() {
     let server = TestServer::start().await;

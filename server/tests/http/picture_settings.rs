@@ -51,6 +51,14 @@ async fn jpeg_and_webp_say_it_in_automatic1111s_words() {
         }
         assert_eq!(picture(&server, &answer["request"], format).await, file, "{format}");
 
+        // Over AUTOMATIC1111's own surface, with its timesteps; and without a word.
+        let asked = json!({"prompt": "", "seed": 7, "steps": 3, "sampler_name": "Euler", "width": 64, "height": 64,
+            "override_settings": {"samples_format": if format == "jpeg" { "jpg" } else { format }, "jpeg_quality": 90}});
+        let (_, answer) = server.answer(server.request(Method::POST, "/sdapi/v1/txt2img").json(&asked)).await;
+        let theirs = answer["images"][0].as_str().unwrap();
+        let (_, answer) = settings(&server, theirs).await;
+        assert_eq!(BASE64.encode(picture(&server, &answer["request"], format).await), theirs, "{format}: {answer}");
+
         let info = server.request(Method::POST, "/sdapi/v1/png-info").json(&json!({"image": BASE64.encode(&file)}));
         let (status, info) = server.answer(info).await;
         assert_eq!((status, &info["parameters"]["Seed"]), (200, &json!("7")), "{info}");

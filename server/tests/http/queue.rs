@@ -42,6 +42,12 @@ async fn a_key_makes_one_generation() {
 
     let (status, problem) = server.answer(post(&json!({"class_label": 1}), "a")).await;
     assert_eq!((status, problem["code"].as_str()), (422, Some("idempotency_mismatch")));
+    let picture = json!({"class_label": 0});
+    for (accept, status) in [("image/png", 200), ("image/jpeg", 406), ("image/*", 200)] {
+        let again = server.post(&picture).header("idempotency-key", "p").header("accept", accept);
+        let answer = within(again.send()).await.unwrap();
+        assert_eq!(answer.status(), status, "{accept}, when it was made as PNG");
+    }
     let (_, other) = server.answer(post(&body, "b")).await;
     assert_ne!(other["id"], id);
     for key in ["", "\u{fc}", &"k".repeat(256)] {

@@ -78,6 +78,11 @@ async fn what_a_mask_keeps_comes_back_exactly() {
         }
         assert!(changed.iter().filter(|changed| **changed).count() > 200, "{inpaint}: the hole is filled");
     }
+    // What is too narrow to see is the same as nothing.
+    let sharp = pixels(&server, &body(json!({"overlay": true}))).await;
+    for blur in [1e-46, 1e-38, 0.05] {
+        assert_eq!(pixels(&server, &body(json!({"overlay": true, "blur": blur}))).await, sharp, "{blur}");
+    }
     let soft = pixels(&server, &body(json!({"padding": 8, "blur": 2}))).await;
     assert_eq!(soft.get_pixel(10, 50).0, [77; 3]);
     let mut inverted = body(json!({"overlay": true}));

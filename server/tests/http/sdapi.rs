@@ -120,7 +120,8 @@ async fn the_answer_says_how_the_pictures_were_made() {
     let text = told["infotexts"][0].as_str().unwrap();
     let (prompts, settings) = text.rsplit_once('\n').unwrap();
     assert_eq!(prompts, "a cat\nNegative prompt: a dog");
-    let expected = "Steps: 3, Sampler: Euler a, Schedule type: Automatic, CFG scale: 7, Seed: 7, Size: 64x64, Model: words, Version: x0 ";
+    let expected = "Steps: 3, Sampler: Euler a, Schedule type: Automatic, CFG scale: 7, Seed: 7, Size: 64x64, Model: words, \
+                    Timestep spacing: linspace, Version: x0 ";
     assert!(settings.starts_with(expected), "{settings}");
     let png = post(&server, "/sdapi/v1/png-info", &json!({"image": answer["images"][0]})).await;
     assert_eq!(

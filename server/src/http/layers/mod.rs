@@ -13,7 +13,7 @@ mod uri;
 pub use access_log::access_log;
 pub use authenticate::authenticate;
 pub use framing::framing;
-pub use origin::{Origins, known_origin};
+pub use origin::{Names, Origins, known_origin};
 pub use problem::{panicked, problem};
 pub use rate_limit::rate_limit;
 pub use request_id::{RequestId, request_id};

@@ -27,7 +27,10 @@ pub async fn problem(request: Request, next: Next) -> Response {
     let spoken = dialect.say(&error, id);
     let (mut parts, _) = response.into_parts();
     parts.status = spoken.status;
-    parts.headers.extend(spoken.headers);
+    for (name, value) in spoken.headers {
+        // What the router's own answer says of its body is not true of this one.
+        parts.headers.insert(name, value);
+    }
     parts.headers.remove(header::CONTENT_LENGTH);
     Response::from_parts(parts, Body::from(spoken.body))
 }

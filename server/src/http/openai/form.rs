@@ -8,7 +8,7 @@ use x0_openapi::{ErrorCode, FieldError, Json};
 use crate::http::form::Part;
 
 /// Fields that are numbers: in a form they are written as text.
-const NUMBERS: [&str; 17] = [
+const NUMBERS: [&str; 26] = [
     "n",
     "seed",
     "width",
@@ -26,10 +26,19 @@ const NUMBERS: [&str; 17] = [
     "preview[every]",
     "preview[max_size]",
     "output[quality]",
+    "inpaint[blur]",
+    "inpaint[padding]",
+    "variation[seed]",
+    "variation[strength]",
+    "highres[scale]",
+    "highres[width]",
+    "highres[height]",
+    "highres[steps]",
+    "highres[strength]",
 ];
 
 /// Fields that are true or false.
-const BOOLEANS: [&str; 3] = ["stream", "output[metadata]", "output[inline]"];
+const BOOLEANS: [&str; 4] = ["stream", "output[metadata]", "output[inline]", "inpaint[overlay]"];
 
 /// The form as an object: files in base64, `outer[inner]` as an object within it.
 pub(super) fn json(parts: Vec<Part>) -> Result<Json, Vec<FieldError>> {
@@ -112,6 +121,35 @@ mod tests {
         let expected = json!({"image": "aGk=", "prompt": "42", "n": 2, "stream": true, "strength": 0.5, "steps": "many",
             "preview": {"every": 3, "decoder": "full"}});
         assert_eq!(form, Ok(expected));
+    }
+
+    /// Whatever else a request may have; pictures come as files.
+    #[test]
+    fn every_field_of_ours_can_be_sent() {
+        let fields = |schema: &str| -> Vec<(String, Value)> {
+            let document = serde_json::to_value(crate::http::router::document()).unwrap();
+            let properties = document["components"]["schemas"][schema]["properties"].as_object().unwrap().clone();
+            properties.into_iter().collect()
+        };
+        let types = |schema: &Value| serde_json::to_string(schema).unwrap();
+        let mut checked = 0;
+        for (outer, schema) in [
+            ("inpaint", "InpaintRequest"),
+            ("variation", "VariationRequest"),
+            ("highres", "HighresRequest"),
+            ("preview", "PreviewRequest"),
+            ("output", "OutputRequest"),
+        ] {
+            for (inner, property) in fields(schema) {
+                let field = format!("{outer}[{inner}]");
+                let types = types(&property);
+                let number = types.contains("\"integer\"") || types.contains("\"number\"");
+                assert_eq!(NUMBERS.contains(&field.as_str()), number || types.contains("Seed"), "{field}: {types}");
+                assert_eq!(BOOLEANS.contains(&field.as_str()), types.contains("\"boolean\""), "{field}: {types}");
+                checked += 1;
+            }
+        }
+        assert!(checked >= 15, "{checked}");
     }
 
     #[test]

@@ -88,7 +88,7 @@ pub async fn create_generation(
         }
         (Wanted::Record, Some(wait)) => finished_record(own, making, wait).await?,
         (Wanted::Events, _) => making.told(sse::Native).await?,
-        (Wanted::Image(_), wait) => picture(making.made(wait.unwrap_or(app.max_wait)).await?)?,
+        (Wanted::Image(formats), wait) => picture(making.made(wait.unwrap_or(app.max_wait)).await?, &formats)?,
     };
     Ok((headers, response).into_response())
 }
@@ -131,9 +131,14 @@ async fn finished_record(own: Own<'_>, making: Making, wait: Duration) -> Result
     Ok((status, [(PREFERENCE_APPLIED, applied)], Json(with_files(own, record).await?)).into_response())
 }
 
-/// The only picture.
-fn picture(made: Made) -> Result<Response, ApiError> {
+/// The only picture. Where an equal request made it before, for another answer, it may have a format that this one does not allow.
+fn picture(made: Made, formats: &[ImageFormat]) -> Result<Response, ApiError> {
     let StoredImage { format, file } = made.images.into_iter().next().ok_or_else(ApiError::job_not_found)?;
+    if !formats.contains(&format) {
+        let detail =
+            format!("the picture that was made before is {}, which Accept does not allow", format.media_type());
+        return Err(ApiError::new(ErrorCode::NotAcceptable, detail));
+    }
     let seed = HeaderValue::from(made.record.request.seed.0);
     Ok(([(header::CONTENT_TYPE, HeaderValue::from_static(format.media_type())), (X_SEED, seed)], file).into_response())
 }
