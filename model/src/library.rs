@@ -8,7 +8,7 @@ mod embedded;
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 use std::time::{Duration, Instant};
 
 use crate::error::LoadError;
@@ -38,6 +38,8 @@ pub struct Library {
 struct Entry {
     blueprint: Blueprint,
     model: RwLock<Option<Arc<Model>>>,
+    /// The one before, which pictures that are under way may still use.
+    before: Mutex<Weak<Model>>,
     /// Held while the weights are read, so that they are read once; how long it took, the last time.
     loading: Mutex<Option<Duration>>,
 }
@@ -77,7 +79,7 @@ impl Library {
     /// Only if what is part of the program is wrong.
     pub fn of_shape(shape: Shape) -> Result<Self, LoadError> {
         let blueprint = Blueprint::of_shape(shape, None)?;
-        let entry = Entry { blueprint, model: RwLock::default(), loading: Mutex::default() };
+        let entry = Entry::new(blueprint);
         Ok(Self { entries: vec![entry], problems: Vec::new(), memory_limit: None, placement: Placement::cpu() })
     }
 
@@ -87,9 +89,7 @@ impl Library {
             return;
         }
         match read(self.memory_limit) {
-            Ok(blueprint) => {
-                self.entries.push(Entry { blueprint, model: RwLock::default(), loading: Mutex::default() })
-            }
+            Ok(blueprint) => self.entries.push(Entry::new(blueprint)),
             Err(error) => self.problems.push((name.to_owned(), error.to_string())),
         }
     }
@@ -156,6 +156,11 @@ impl Library {
         if let Some(model) = entry.model() {
             return Ok(model);
         }
+        if let Some(model) = entry.still_used() {
+            // Of one model there is one instance: pictures of two would not be of the same network, and share its calls.
+            entry.put(Some(Arc::clone(&model)));
+            return Ok(model);
+        }
         let start = Instant::now();
         let model = {
             let _aside = self.placement.aside();
@@ -166,7 +171,7 @@ impl Library {
         Ok(model)
     }
 
-    /// Forgets the weights of the model `name`; they leave the memory with the last who uses them. The next call of [`Self::load`]
+    /// Forgets the weights of the model `name`; they leave the memory with the last who uses them. The next call of [`Self::load`] after that
     /// reads them again.
     pub fn unload(&self, name: &str) {
         if let Some(entry) = self.entry(name) {
@@ -208,6 +213,16 @@ impl Library {
 }
 
 impl Entry {
+    fn new(blueprint: Blueprint) -> Self {
+        Self { blueprint, model: RwLock::default(), before: Mutex::default(), loading: Mutex::default() }
+    }
+
+    /// The instance that was forgotten, as long as somebody uses it.
+    fn still_used(&self) -> Option<Arc<Model>> {
+        // Nothing panics while it holds the lock.
+        self.before.lock().unwrap_or_else(PoisonError::into_inner).upgrade()
+    }
+
     fn model(&self) -> Option<Arc<Model>> {
         // Nothing panics while it holds the lock.
         self.model.read().unwrap_or_else(PoisonError::into_inner).clone()
@@ -215,8 +230,11 @@ impl Entry {
 
     fn put(&self, model: Option<Arc<Model>>) {
         let before = std::mem::replace(&mut *self.model.write().unwrap_or_else(PoisonError::into_inner), model);
-        // Not while the lock is held: it may be gigabytes that are given back.
-        drop(before);
+        if let Some(before) = before {
+            *self.before.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(&before);
+            // Not while the lock is held: it may be gigabytes that are given back.
+            drop(before);
+        }
     }
 }
 

@@ -254,6 +254,8 @@ fn weights_are_loaded_once_and_failures_can_be_mended() {
 
     library.unload("model");
     assert!(!library.is_loaded("model"));
+    assert!(Arc::ptr_eq(&library.load("model").unwrap(), &models[0]), "it is the same for all who use it");
+    library.unload("model");
     let weak = Arc::downgrade(&models[0]);
     drop(models);
     assert!(weak.upgrade().is_none(), "with the last who uses them the weights are gone");

@@ -78,7 +78,7 @@ impl Origins {
 pub async fn known_origin(State(origins): State<Origins>, request: Request, next: Next) -> Response {
     let host = host(request.headers(), request.uri());
     if !origins.are_served_at(host) {
-        let detail = "this server is called localhost; --cors-origins names others, for a proxy before it";
+        let detail = "this server is called localhost; --cors-origin names others, for a proxy before it";
         return ApiError::new(ErrorCode::CrossOrigin, detail).into_response();
     }
     let safe = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
