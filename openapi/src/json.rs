@@ -72,7 +72,7 @@ impl Fields {
         number.as_f64()
     }
 
-    /// An integer without a fraction or exponent.
+    /// An integer, however it is written: `100`, `1e2` or `100.0`.
     pub fn integer(&mut self, name: &str) -> Option<i64> {
         let value = self.take(name)?;
         let Value::Number(number) = value else { return self.wrong_type(name, "an integer", &value) };
@@ -94,7 +94,7 @@ impl Fields {
     pub fn seed(&mut self, name: &str) -> Option<Seed> {
         let value = self.take(name)?;
         let seed = if let Value::Number(number) = &value {
-            number.as_u64()
+            number.as_u64().or_else(|| u64::try_from(integer_of(number)?).ok())
         } else if let Some(text) = value.as_str().filter(|text| text.parse::<f64>().is_ok()) {
             text.parse().ok().filter(|_| !text.starts_with('+'))
         } else {
@@ -109,7 +109,8 @@ impl Fields {
 
     /// A seed, where -1 stands for none.
     pub fn seed_or_random(&mut self, name: &str) -> Option<Seed> {
-        let random = self.object.get(name).and_then(Value::as_i64) == Some(-1);
+        let number = self.object.get(name).and_then(Value::as_number);
+        let random = number.and_then(integer_of) == Some(-1);
         if random { self.take(name).and(None) } else { self.seed(name) }
     }
 
@@ -143,16 +144,9 @@ impl Fields {
         }
     }
 
-    /// Takes all fields that are left and that ask for nothing: false, 0, or empty.
+    /// Takes all fields that are left and that ask for nothing.
     pub fn neutral_rest(&mut self) {
-        self.object.retain(|_, value| match value {
-            Value::Null | Value::Bool(false) => false,
-            Value::Bool(true) => true,
-            Value::Number(number) => number.as_f64() != Some(0.0),
-            Value::String(text) => !text.is_empty(),
-            Value::Array(values) => !values.is_empty(),
-            Value::Object(fields) => !fields.is_empty(),
-        });
+        self.object.retain(|_, value| !asks_for_nothing(value));
     }
 
     /// Finds something wrong with a field that was read.
@@ -210,9 +204,9 @@ impl Fields {
     }
 
     fn whole(&mut self, name: &str, number: &Number) -> Option<i64> {
-        // serde_json reads an integer that fits into neither i64 nor u64 as a float. 2^53 and more has no fraction.
-        let huge = number.is_u64() || number.as_f64().is_some_and(|value| value.abs() >= 9_007_199_254_740_992.0);
-        match number.as_i64() {
+        // serde_json reads an integer that fits into neither i64 nor u64 as a float.
+        let huge = number.is_u64() || number.as_f64().is_some_and(|value| value.fract() == 0.0 && value.abs() >= EXACT);
+        match integer_of(number) {
             Some(integer) => Some(integer),
             None if huge => {
                 self.error(name, ErrorCode::OutOfRange, format!("{number} is too large"));
@@ -241,6 +235,15 @@ impl Fields {
     }
 }
 
+/// Floats below 2^32 that have no fraction are the integer that was written. Of longer ones serde_json may read a neighbour.
+const EXACT: f64 = 4_294_967_296.0;
+
+/// The integer that a number is: serde_json reads one with an exponent, with a fraction of zeros, or `-0`, as a float.
+fn integer_of(number: &Number) -> Option<i64> {
+    let float = number.as_f64().filter(|value| value.fract() == 0.0 && value.abs() < EXACT);
+    number.as_i64().or(float.map(|value| value as i64))
+}
+
 fn describe(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
@@ -249,6 +252,18 @@ fn describe(value: &Value) -> &'static str {
         Value::String(_) => "a string",
         Value::Array(_) => "an array",
         Value::Object(_) => "an object",
+    }
+}
+
+/// Whether a value is what clients send who do not want a thing: null, false, 0, or empty.
+pub(crate) fn asks_for_nothing(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Bool(wanted) => !wanted,
+        Value::Number(number) => number.as_f64() == Some(0.0),
+        Value::String(text) => text.is_empty(),
+        Value::Array(values) => values.is_empty(),
+        Value::Object(fields) => fields.is_empty(),
     }
 }
 
@@ -378,7 +393,7 @@ mod tests {
         assert_eq!(errors(r#"{"text":null,"inner":null,"seed":null}"#), [""; 0]);
         assert_eq!(
             errors(
-                r#"{"text":1,"boolean":"true","number":"5","integer":1.0,"seed":-1,"label":true,"choice":"urgent",
+                r#"{"text":1,"boolean":"true","number":"5","integer":1.5,"seed":-1,"label":true,"choice":"urgent",
                     "inner":{"integer":"1","more":0},"other":1}"#
             ),
             [
@@ -399,11 +414,19 @@ mod tests {
 
     #[test]
     fn integers_have_their_range() {
-        for text in ["18446744073709551615", "18446744073709551616", "-9223372036854775809", "1e19"] {
+        for text in ["18446744073709551615", "18446744073709551616", "-9223372036854775809", "1e19", "5e12"] {
             assert_eq!(errors(&format!("{{\"integer\":{text}}}")), ["integer out_of_range"], "{text}");
         }
-        for text in ["1.5", "1.0", "1e2"] {
+        for text in ["1.5", "1e-2", "-0.5"] {
             assert_eq!(errors(&format!("{{\"integer\":{text}}}")), ["integer invalid_type"], "{text}");
+        }
+        for (text, integer) in
+            [("1e2", 100), ("-1.0", -1), ("-0", 0), ("0e9", 0), ("4294967295.0", (1 << 32) - 1), ("7", 7)]
+        {
+            let mut fields = Fields::new(parse(format!("{{\"a\":{text},\"b\":{text}}}").as_bytes()).unwrap()).unwrap();
+            assert_eq!(fields.integer("a"), Some(integer), "{text}");
+            assert_eq!(fields.seed_or_random("b"), u64::try_from(integer).ok().map(Seed), "{text}");
+            assert!(fields.finish().is_empty(), "{text}");
         }
         for text in ["-1", "1.5", "18446744073709551616", "\"18446744073709551616\"", "\"-1\"", "\"1.5\"", "\"+1\""] {
             assert_eq!(errors(&format!("{{\"seed\":{text}}}")), ["seed out_of_range"], "{text}");

@@ -2,10 +2,10 @@
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::commands::{Bench, Generate, Healthcheck, Keys, Models, conclude, serve};
-use crate::config::ServeArgs;
+use crate::config::{ServeArgs, without_empty_variables};
 
 /// An inference server for Stable Diffusion
 ///
@@ -31,6 +31,12 @@ enum Command {
 }
 
 impl Cli {
+    /// Reads the command line and the environment. Ends the process where they ask for help, or are not understood.
+    pub fn read() -> Self {
+        let matches = without_empty_variables(Self::command()).get_matches();
+        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+    }
+
     /// Carries out the command.
     pub fn run(self) -> ExitCode {
         conclude(match self.command {
@@ -47,8 +53,6 @@ impl Cli {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
 
     #[test]

@@ -27,7 +27,7 @@ pub struct ServeArgs {
     /// Where to listen; port 0 takes any that is free
     #[arg(long, value_name = "ADDR:PORT", env = "X0_LISTEN", default_value = "127.0.0.1:8000")]
     pub listen: SocketAddr,
-    /// A folder of models, besides those that are part of the program: each folder in it with a model_index.json
+    /// A folder of models, besides those that are part of the program: each folder in it with a model_index.json, and each .safetensors file
     #[arg(long, value_name = "DIR", env = "X0_MODELS")]
     pub models: Option<PathBuf>,
     /// Instead of all of them a published model's configuration with random weights, to try what a machine can serve: sd15 or sdxl
@@ -299,7 +299,7 @@ impl ServeArgs {
 /// A fetcher of pictures from these hosts, if there are any. A picture may have as many bytes as a body that it could be in.
 fn fetcher(hosts: &[String], max_bytes: usize) -> Result<Option<Fetcher>, ConfigError> {
     let wrong = |message: String| ConfigError { flag: "--image-url-hosts", message };
-    // What is set to nothing in the environment is one empty name.
+    // `--image-url-hosts ""` is one empty name.
     let names = hosts.iter().map(|name| name.trim()).filter(|name| !name.is_empty());
     let hosts = Hosts::new(names).map_err(|error| wrong(error.to_string()))?;
     if hosts.is_empty() {
@@ -339,6 +339,14 @@ impl LimitArgs {
             ..Limits::default()
         })
     }
+}
+
+/// The same command line, for which variables of the environment that are set to nothing are not set: so compose files write them.
+pub(crate) fn without_empty_variables(command: clap::Command) -> clap::Command {
+    let is_empty = |arg: &clap::Arg| arg.get_env().and_then(std::env::var_os).is_some_and(|value| value.is_empty());
+    command
+        .mut_args(|arg| if is_empty(&arg) { arg.env(None::<&'static str>) } else { arg })
+        .mut_subcommands(without_empty_variables)
 }
 
 /// Reads the name of a published model's configuration.

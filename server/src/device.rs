@@ -6,6 +6,9 @@ use x0_model::{Library, LoadError, OpenError, Placement, Precision, Shape};
 
 use crate::config::DeviceChoice;
 
+/// The name of the processor among devices.
+pub const CPU: &str = "cpu";
+
 /// A device that models can be loaded to.
 #[derive(Clone, Debug)]
 pub struct Device {
@@ -38,7 +41,7 @@ impl Device {
 
     /// The CPU, which is always there.
     pub fn cpu() -> Self {
-        Self { placement: Placement::cpu(), name: "cpu".to_owned(), reason: None }
+        Self { placement: Placement::cpu(), name: CPU.to_owned(), reason: None }
     }
 
     fn cuda(number: usize) -> Result<Self, OpenError> {
@@ -82,7 +85,7 @@ mod tests {
     fn a_program_without_cuda_has_the_cpu_alone() {
         for choice in [DeviceChoice::Auto, DeviceChoice::Cpu] {
             let device = Device::open(choice).unwrap();
-            assert_eq!((device.name(), device.reason()), ("cpu", None));
+            assert_eq!((device.name(), device.reason()), (CPU, None));
         }
         assert_eq!(Device::open(DeviceChoice::Cuda(0)).unwrap_err(), OpenError::NotBuilt);
     }

@@ -2,7 +2,6 @@
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
 use x0_model::BufferAllocator;
 use x0_server::cli::Cli;
 
@@ -11,5 +10,5 @@ use x0_server::cli::Cli;
 static ALLOCATOR: BufferAllocator<mimalloc::MiMalloc> = BufferAllocator::new(mimalloc::MiMalloc);
 
 fn main() -> ExitCode {
-    Cli::parse().run()
+    Cli::read().run()
 }

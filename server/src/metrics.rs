@@ -1,6 +1,6 @@
 //! Every metric of the server: its name, its labels, and where it is counted.
 //!
-//! Base units, `_total` for counters, the prefix `x0_`. A label's values are always a closed set or the names of known models.
+//! Base units, `_total` for counters, the prefix `x0_` but for what Prometheus itself names `process_`. A label's values are always a closed set or the names of known models.
 
 use std::fmt;
 use std::sync::Arc;
@@ -96,6 +96,9 @@ const GAUGES: &[(&str, &str)] = &[
     ("process_cpu_seconds_total", "Processor time used."),
 ];
 
+/// Counters of seconds. The library's counters are whole numbers, so that it has to take these for gauges; they only grow nevertheless.
+const SECONDS_COUNTERS: [&str; 2] = ["x0_worker_busy_seconds_total", "process_cpu_seconds_total"];
+
 /// Counts. Clones count into the same place.
 #[derive(Clone)]
 pub struct Metrics {
@@ -148,7 +151,15 @@ impl Metrics {
 
     /// Everything, in Prometheus' text format.
     pub fn render(&self) -> String {
-        self.handle.render()
+        let of_type = |name: &str, kind: &str| format!("# TYPE {name} {kind}\n");
+        SECONDS_COUNTERS.iter().fold(self.handle.render(), |text, name| {
+            text.replacen(&of_type(name, "gauge"), &of_type(name, "counter"), 1)
+        })
+    }
+
+    /// What computes: `cpu`, or a CUDA device by its number and name.
+    pub fn device(&self) -> &str {
+        &self.device
     }
 
     /// Folds what the histograms have collected; to be called every few seconds, so that they do not grow between two scrapes.
@@ -488,6 +499,26 @@ mod tests {
         }
         drop(held);
         assert!(metrics.render().contains("x0_sse_clients 0\n"));
+    }
+
+    #[test]
+    fn seconds_are_counted_with_their_fractions() {
+        let metrics = Metrics::new(crate::device::CPU).unwrap();
+        metrics.process(Process { cpu_seconds: 0.25, ..Process::default() });
+        metrics.engine_stage("toy", Stage::Begin, Duration::from_millis(500));
+        let text = metrics.render();
+        for line in [
+            "# TYPE process_cpu_seconds_total counter",
+            "process_cpu_seconds_total 0.25",
+            "# TYPE x0_worker_busy_seconds_total counter",
+            "x0_worker_busy_seconds_total 0.5",
+            "# TYPE process_open_fds gauge",
+        ] {
+            assert!(text.lines().any(|l| l == line), "{line} is not in\n{text}");
+        }
+        // What is called a total is a counter, everywhere.
+        let wrong = |line: &&str| line.starts_with("# TYPE ") && line.ends_with("_total gauge");
+        assert_eq!(text.lines().find(wrong), None);
     }
 
     #[test]

@@ -101,8 +101,8 @@ function reuse(seed) {
 /** Takes over the settings of a picture that was made before. */
 function refill(request) {
   form.clear();
-  form.fill(request);
-  say("The picture’s settings are in the form.");
+  if (form.fill(request)) say("The picture’s settings are in the form.");
+  else form.show({ message: "No model of this server takes the picture’s settings." });
 }
 
 function follow(id) {

@@ -6,6 +6,9 @@ const PREVIEWS = 12;
 /** Fields of a request that change the picture and that the form has no control for. */
 const UNSEEN = ["prompt_syntax", "variation", "highres", "noise_source", "clip_skip", "guidance_rescale", "timestep_spacing", "eta", "noise_schedule"];
 
+/** Controls that do not change the picture. The model is chosen before the others are filled in. */
+const APART = ["model", "n", "preview.every"];
+
 export class Form {
   /** `models` and `samplers` are as the server lists them. */
   constructor(root, models, samplers) {
@@ -42,21 +45,36 @@ export class Form {
     return request;
   }
 
-  /** Fills in a request that was made before, as its record tells it. */
+  /**
+   * Fills in a request that was made before, as its record or its picture tells it. What it does not say is left to the defaults. False if
+   * there is no model that takes it; then the form stays as it is.
+   */
   fill(request) {
-    if (request.model && !this.models.has(request.model)) return;
-    if (request.model) this.controls.model.value = request.model;
+    const model = this.#modelFor(request);
+    if (!model) return false;
+    this.controls.model.value = model.id;
     this.#showModel();
-    this.controls.sampler.value = request.sampler ?? "";
+    put(this.controls.sampler, request.sampler);
     this.#showOptions();
     const seen = this.#visible();
     for (const control of seen) {
-      const value = request[control.name];
-      if (value !== undefined && control.name !== "model") control.value = value;
+      if (!APART.includes(control.name)) put(control, request[control.name]);
     }
     const said = (name) => request[name] && request[name] !== "default";
     const unseen = UNSEEN.filter((name) => said(name) && !seen.some((control) => control.name === name));
     this.#keep(Object.fromEntries(unseen.map((name) => [name, request[name]])));
+    return true;
+  }
+
+  /** The model that a request names, or the default for what it gives if it names none that is here. */
+  #modelFor(request) {
+    const named = this.models.get(request.model);
+    if (named) return named;
+    const models = [...this.models.values()];
+    const ofKind = (kind) => models.find((model) => model.default && model.kind === kind);
+    if (request.prompt != null) return ofKind("text_to_image");
+    if (request.class_label != null) return ofKind("class_conditional");
+    return this.model;
   }
 
   /** Goes on asking for what the form does not show, until it is told not to. */
@@ -181,6 +199,12 @@ function choice(name, values) {
 
 function number(name) {
   return element("input", { id: name, name, type: "number", step: "any", "data-type": "number", placeholder: "default" });
+}
+
+/** Sets a control, or empties it where there is no value. A choice that lacks the value gets its first, which is the default. */
+function put(control, value) {
+  control.value = value ?? "";
+  if (control.selectedIndex === -1) control.selectedIndex = 0;
 }
 
 function read(control) {

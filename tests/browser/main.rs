@@ -15,6 +15,11 @@ const PREVIEWS: &str = "document.querySelectorAll('.film button:not(.end) img').
 /// The seed of the finished picture.
 const SEED: &str = "document.querySelector('.result output')?.textContent";
 const STATUS: &str = "document.querySelector('#status').textContent";
+/// Drops the file that comes as argument in base64 on the page.
+const DROP: &str = "const bytes = Uint8Array.from(atob(arguments[0]), (c) => c.charCodeAt(0));
+    const transfer = new DataTransfer();
+    transfer.items.add(new File([bytes], 'a.png', { type: 'image/png' }));
+    document.body.dispatchEvent(new DragEvent('drop', { dataTransfer: transfer, bubbles: true, cancelable: true }));";
 
 /// The page with the class-conditional model chosen.
 async fn opened(server: &Server) -> Browser {
@@ -230,11 +235,7 @@ async fn a_picture_that_is_dropped_gives_its_settings_back() {
         json!({"class_label": "bag", "seed": 77, "steps": 9, "guidance_scale": 2.5, "noise_source": "philox"});
     let picture = BASE64.encode(server.picture(&request).await);
     let browser = opened(&server).await;
-    let drop = "const bytes = Uint8Array.from(atob(arguments[0]), (c) => c.charCodeAt(0));
-        const transfer = new DataTransfer();
-        transfer.items.add(new File([bytes], 'a.png', { type: 'image/png' }));
-        document.body.dispatchEvent(new DragEvent('drop', { dataTransfer: transfer, bubbles: true, cancelable: true }));";
-    browser.script(drop, json!([picture])).await;
+    browser.script(DROP, json!([picture])).await;
     browser.wait_for("document.querySelector('#seed').value === '77'").await;
     let value =
         async |id: &str| browser.script(&format!("return document.querySelector('#{id}').value"), json!([])).await;
@@ -247,7 +248,43 @@ async fn a_picture_that_is_dropped_gives_its_settings_back() {
             .then((file) => btoa(String.fromCharCode(...new Uint8Array(file))));";
     assert_eq!(browser.script(same, json!([])).await, picture, "it makes the same picture again");
 
-    browser.script(drop, json!([BASE64.encode("no picture")])).await;
+    browser.script(DROP, json!([BASE64.encode("no picture")])).await;
     browser.wait_for("document.querySelector('#problem').textContent.includes('does not say')").await;
+    assert_eq!(browser.complaints().await, [""; 0]);
+}
+
+#[tokio::test]
+async fn what_a_picture_does_not_say_is_left_to_the_defaults() {
+    let server = Server::start();
+    // WebP files have AUTOMATIC1111's text, in UTF-16. The other one is of a model that is nowhere.
+    let request =
+        json!({"prompt": "a red apple", "seed": 78, "steps": 2, "guidance_scale": 3, "output": {"format": "webp"}});
+    let answer = server.post(&request, "image/webp").await;
+    let known = answer.bytes().await.unwrap().to_vec();
+    let utf_16 = |text: &str| text.encode_utf16().flat_map(u16::to_be_bytes).collect::<Vec<u8>>();
+    let (own, other) = (utf_16("Model: emoji"), utf_16("Model: dream"));
+    let place = known.windows(own.len()).position(|bytes| bytes == own).expect("the file names its model");
+    let mut unknown = known.clone();
+    unknown[place..place + other.len()].copy_from_slice(&other);
+
+    let browser = Browser::start(1280, 860).await;
+    let value =
+        async |id: &str| browser.script(&format!("return document.querySelector('#{id}').value"), json!([])).await;
+    for (model, picture) in [("emoji", &known), ("fashion", &unknown)] {
+        browser.open(&server.url("/docs/")).await;
+        browser.open(&server.url("/")).await;
+        browser.wait_for(READY).await;
+        browser.click("#model option[value=emoji]").await;
+        browser.type_into("#negative_prompt", "green, blurry").await;
+        browser.script("document.querySelector('#n').value = 3", json!([])).await;
+        browser.click(&format!("#model option[value={model}]")).await;
+        browser.script(DROP, json!([BASE64.encode(picture)])).await;
+        browser.wait_for("document.querySelector('#seed').value === '78'").await;
+        assert_eq!(
+            [value("model").await, value("prompt").await, value("negative_prompt").await, value("n").await],
+            ["emoji", "a red apple", "", "3"],
+            "{model} was chosen"
+        );
+    }
     assert_eq!(browser.complaints().await, [""; 0]);
 }

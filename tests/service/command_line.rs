@@ -1,11 +1,12 @@
 //! The program without its server.
 
 use std::fs;
-use std::process::Output;
+use std::net::TcpListener;
+use std::process::{Command, Output};
 
 use serde_json::json;
 use tempfile::TempDir;
-use x0_tests::{Pixels, Server, run};
+use x0_tests::{Pixels, Server, program, run};
 
 /// The one line that a failed command writes.
 fn complaint(output: &Output) -> String {
@@ -48,10 +49,16 @@ fn several_images_are_numbered() {
     let folder = TempDir::new().unwrap();
     let out = folder.path().join("bag.png");
     let output =
-        run(&["generate", "--class", "bag", "--n", "2", "--steps", "2", "--seed", "5", "--out", out.to_str().unwrap()]);
+        run(&["generate", "--class", "bag", "--n", "9", "--steps", "1", "--seed", "5", "--out", out.to_str().unwrap()]);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let picture = |name: &str| Pixels::decode(&fs::read(folder.path().join(name)).unwrap());
     assert_ne!(picture("bag-0.png"), picture("bag-1.png"));
+    // More than are made together, and each as it is alone.
+    let alone = folder.path().join("alone.png");
+    run(&["generate", "--class", "bag", "--steps", "1", "--seed", "13", "--out", alone.to_str().unwrap()]);
+    assert_eq!(picture("bag-8.png"), picture("alone.png"));
+    let told = String::from_utf8(output.stdout).unwrap();
+    assert!(told.lines().count() == 9 && told.trim_end().ends_with("seed 13"), "{told}");
 }
 
 #[test]
@@ -63,7 +70,9 @@ fn wrong_arguments_are_refused_in_one_line() {
         (&["--class", "hovercraft"][..], "class"),
         (&["--class", "bag", "--steps", "0"], "steps"),
         (&["--class", "bag", "--sampler", "guess"], "sampler"),
-        (&["--model", "nobody"], "nobody"),
+        (&["--model", "nobody"], "there is no model \"nobody\"; there are emoji, fashion"),
+        (&["--class", "bag", "--steps", "1001"], "1000 steps with this model"),
+        (&["--class", "bag", "--n", "10001"], "--n: 10001 is more than the 10000 that x0 allows"),
         (&["--class", "bag", "--init-image", "/nowhere.png"], "/nowhere.png"),
         (&["--class", "bag", "--device", "cuda"], "built without CUDA"),
     ] {
@@ -72,6 +81,10 @@ fn wrong_arguments_are_refused_in_one_line() {
         assert!(complaint(&output).contains(word), "{arguments:?}: {}", complaint(&output));
     }
     assert!(!fs::exists(out).unwrap(), "no file is made of a refused request");
+    let nowhere = folder.path().join("nowhere/x.png");
+    let output = run(&["generate", "--class", "bag", "--out", nowhere.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(complaint(&output).contains("nowhere cannot be written to"), "{}", complaint(&output));
     assert_eq!(run(&["generate", "--wings", "2"]).status.code(), Some(2));
 }
 
@@ -120,7 +133,12 @@ fn keys_are_made_listed_and_revoked() {
     assert_eq!(keys(&["revoke", id]).status.code(), Some(0));
     assert_eq!(keys(&["revoke", id]).status.code(), Some(1), "it is gone");
     assert_eq!(out(&keys(&["list"])).lines().count(), 1);
-    assert_eq!(keys(&["new", "--name", "eve", "--scopes", "everything"]).status.code(), Some(2));
+    for wrong in [["--scopes", "everything"], ["--queue-size", "0"], ["--streams", "0"], ["--requests-per-minute", "0"]]
+    {
+        assert_eq!(keys(&[&["new", "--name", "eve"][..], &wrong].concat()).status.code(), Some(2), "{wrong:?}");
+    }
+    assert_eq!(keys(&["new", "--name", &"ä".repeat(101)]).status.code(), Some(2));
+    assert_eq!(keys(&["new", "--name", &"ä".repeat(100)]).status.code(), Some(0), "characters are counted, not bytes");
 }
 
 #[test]
@@ -131,6 +149,26 @@ fn nobody_is_served_from_afar_without_being_meant() {
     let output = run(&["serve", "--listen", "127.0.0.1:0", "--keys", "/nowhere/keys.json"]);
     assert_eq!(output.status.code(), Some(2));
     assert!(complaint(&output).contains("/nowhere/keys.json"), "{}", complaint(&output));
+}
+
+#[test]
+fn what_the_environment_sets_to_nothing_is_not_set() {
+    // The server gets as far as to listen, which it cannot.
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let mut command = Command::new(program());
+    let names = ["X0_DEFAULT_MODEL", "X0_DATA_DIR", "X0_KEYS", "X0_MODELS", "X0_SHAPE", "X0_IMAGE_URL_HOSTS"];
+    command.args(["serve", "--log", "error", "--listen", &address]).envs(names.map(|name| (name, "")));
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", complaint(&output));
+    assert!(complaint(&output).contains(&address), "{}", complaint(&output));
+}
+
+#[test]
+fn a_log_that_nobody_can_mean_is_refused() {
+    let output = run(&["serve", "--listen", "127.0.0.1:0", "--log", "inof"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(complaint(&output).starts_with("x0: --log: inof is neither a level"), "{}", complaint(&output));
 }
 
 #[tokio::test]

@@ -15,7 +15,9 @@ pub enum SamplerError {
     Eta { eta: f64 },
     #[error("{sampler} takes 1 to {max} steps with this model, not {steps}")]
     Steps { sampler: SamplerKind, steps: usize, max: usize },
-    #[error("a strength of {strength} leaves none of {steps} steps; it must be over 0 and at most 1")]
+    #[error(
+        "a strength of {strength} leaves none of {steps} steps; ask for more steps or more strength, which is at most 1"
+    )]
     Strength { strength: f64, steps: usize },
     /// The model's `scheduler_config.json`.
     #[error("scheduler_config.json: {0}")]

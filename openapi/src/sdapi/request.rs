@@ -6,9 +6,25 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::SdapiOptions;
-use crate::json::{Fields, Json};
+use crate::json::{Fields, Json, asks_for_nothing};
 use crate::problem::{ErrorCode, FieldError};
 use crate::seed::Seed;
+
+/// Fields of both routes for which there is nothing here.
+const MISSING: [&str; 12] = [
+    "alwayson_scripts",
+    "comments",
+    "firstpass_image",
+    "firstphase_height",
+    "firstphase_width",
+    "infotext",
+    "restore_faces",
+    "s_churn",
+    "s_min_uncond",
+    "save_images",
+    "styles",
+    "tiling",
+];
 
 /// Which route a request came to: each reads some fields that the other does not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -177,12 +193,14 @@ impl SdapiRequest {
         self.include_init_images = fields.boolean("include_init_images");
         fields.neutral("mask_round", |value| !masked || value.as_bool() == Some(true));
         fields.neutral("initial_noise_multiplier", |value| value.as_f64() == Some(1.0));
+        fields.neutral("latent_mask", asks_for_nothing);
         // Only models that are told what to do with a picture read it.
         fields.neutral("image_cfg_scale", Value::is_number);
     }
 
     /// Takes the fields for which there is nothing here, if they ask for nothing.
     fn refuse_what_is_missing(&self, fields: &mut Fields) {
+        MISSING.iter().for_each(|name| fields.neutral(name, asks_for_nothing));
         for name in ["seed_resize_from_w", "seed_resize_from_h"] {
             fields.neutral(name, |value| value.as_f64().is_some_and(|size| size <= 0.0));
         }
@@ -298,6 +316,17 @@ mod tests {
             let found = errors(&format!("{{{start}\"{field}\":{value}}}"), kind);
             assert!(found.len() == 1 && found[0].starts_with(&format!("{field} ")), "{field}: {found:?}");
         }
+    }
+
+    #[test]
+    fn what_automatic1111_has_is_told_apart_from_slips() {
+        for name in MISSING {
+            assert_eq!(
+                errors(&format!("{{\"{name}\":true}}"), SdapiKind::TextToImage),
+                [format!("{name} unsupported_value")]
+            );
+        }
+        assert_eq!(errors(r#"{"seeed":7}"#, SdapiKind::TextToImage), ["seeed unknown_parameter"]);
     }
 
     #[test]

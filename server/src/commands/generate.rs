@@ -1,13 +1,14 @@
 //! `x0 generate`: pictures without a server, through the same checks and with the same bytes as over HTTP.
 
 use std::fs;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
 use uuid::Uuid;
 use x0_engine::{Job, Tenant};
 use x0_model::{Library, Model, Picture, Slot, StepError};
@@ -18,8 +19,23 @@ use x0_openapi::{
 
 use super::{CommandError, open_device_and_remark, print, remark};
 use crate::config::DeviceArgs;
-use crate::picture::encode;
+use crate::picture::{DecodeLimits, encode};
 use crate::validate::{Answer, Limits, Order, Validator, Work};
+
+/// Images that are made together: more of them take memory, and hardly less time.
+const AT_ONCE: u32 = 8;
+/// What may be asked for on one's own machine: what the models allow, but for what would ask for more memory than machines have.
+const LIMITS: Limits = Limits {
+    images: 10_000,
+    side: 16_384,
+    pixels: 4096 * 4096,
+    steps: u32::MAX,
+    pixel_steps: u64::MAX,
+    guidance_scale: 1000.0,
+    prompt_chars: 100_000,
+    deadline_seconds: f64::MAX,
+    decode: DecodeLimits { side: 16_384, pixels: 100_000_000, memory: 1 << 30 },
+};
 
 /// Makes pictures without a server.
 #[derive(Clone, Debug, clap::Args)]
@@ -116,18 +132,18 @@ impl Generate {
             record.request.seed,
             order.job(Uuid::nil(), Tenant(0), Instant::now()).images.get(),
         );
-        let pictures = make(&library, &order)?;
-        for (index, (file, picture)) in (0..).zip(files.iter().zip(pictures)) {
-            let bytes = encode(&order.finishing()(picture), &order.encoding(index)).map_err(CommandError::failed)?;
-            fs::write(file, bytes).map_err(|error| CommandError::Failed(format!("{}: {error}", file.display())))?;
-            print(format_args!("{}  seed {}", file.display(), order.seed(index)))?;
-        }
-        Ok(())
+        can_be_written(&files)?;
+        make(&library, &order, &files)
     }
 
     /// What is asked for, if it can be done.
     fn order(&self, library: Arc<Library>, format: ImageFormat) -> Result<Order, CommandError> {
-        let validator = Validator::new(library, Vec::new(), Limits::default());
+        if let Some(name) = self.model.as_ref().filter(|name| library.info(name).is_none()) {
+            let known: Vec<_> = library.infos().map(|info| info.name.as_str()).collect();
+            let message = format!("--model: there is no model {name:?}; there are {}", known.join(", "));
+            return Err(CommandError::Usage(message));
+        }
+        let validator = Validator::new(library, Vec::new(), LIMITS);
         let answer = Answer { one_image: false, format, on_disconnect: OnDisconnect::Keep };
         validator.order(&self.request()?, &answer).map_err(|errors| CommandError::Usage(told(&errors)))
     }
@@ -184,18 +200,44 @@ impl Generate {
     }
 }
 
-/// Makes all images of an order together, and shows how far they are.
-fn make(library: &Library, order: &Order) -> Result<Vec<Picture>, CommandError> {
-    let Job { images, steps, work, .. } = order.job(Uuid::nil(), Tenant(0), Instant::now());
-    let model = library.load(&work.model).map_err(CommandError::of_load)?;
-    let bar = ProgressBar::new(u64::from(steps.get())).with_style(style());
-    let pictures = denoise(&model, &work, images.get(), &bar).map_err(CommandError::of_step);
-    bar.finish_and_clear();
-    pictures
+/// Finds out, before anything is computed, whether the files' folder is there. All files are in the same one.
+fn can_be_written(files: &[PathBuf]) -> Result<(), CommandError> {
+    let folder = files.first().and_then(|file| file.parent()).filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or(Path::new("."));
+    let wrong = |path: &Path, why: &str| CommandError::Usage(format!("--out: {} {why}", path.display()));
+    match fs::metadata(folder) {
+        Err(error) => return Err(wrong(folder, &format!("cannot be written to: {error}"))),
+        Ok(found) if !found.is_dir() => return Err(wrong(folder, "is no folder")),
+        Ok(_) => {}
+    }
+    match files.iter().find(|file| file.is_dir()) {
+        Some(file) => Err(wrong(file, "is a folder")),
+        None => Ok(()),
+    }
 }
 
-fn denoise(model: &Model, work: &Work, images: u32, bar: &ProgressBar) -> Result<Vec<Picture>, StepError> {
-    let mut slots = (0..images).map(|image| model.begin(&work.request, image)).collect::<Result<Vec<_>, _>>()?;
+/// Makes all images of an order, some of them together, shows how far they are, and writes each to its file.
+fn make(library: &Library, order: &Order, files: &[PathBuf]) -> Result<(), CommandError> {
+    let Job { images, steps, work, .. } = order.job(Uuid::nil(), Tenant(0), Instant::now());
+    let images = images.get();
+    let model = library.load(&work.model).map_err(CommandError::of_load)?;
+    let all_steps = u64::from(steps.get()) * u64::from(images.div_ceil(AT_ONCE));
+    let bar = ProgressBar::new(all_steps).with_style(style()).with_finish(ProgressFinish::AndClear);
+    let mut files = (0..).zip(files);
+    for first in (0..images).step_by(AT_ONCE as usize) {
+        let group = first..images.min(first + AT_ONCE);
+        let pictures = denoise(&model, &work, group, &bar).map_err(CommandError::of_step)?;
+        for (picture, (index, file)) in pictures.into_iter().zip(&mut files) {
+            let bytes = encode(&order.finishing()(picture), &order.encoding(index)).map_err(CommandError::failed)?;
+            fs::write(file, bytes).map_err(|error| CommandError::Failed(format!("{}: {error}", file.display())))?;
+            bar.suspend(|| print(format_args!("{}  seed {}", file.display(), order.seed(index))))?;
+        }
+    }
+    Ok(())
+}
+
+fn denoise(model: &Model, work: &Work, images: Range<u32>, bar: &ProgressBar) -> Result<Vec<Picture>, StepError> {
+    let mut slots = images.map(|image| model.begin(&work.request, image)).collect::<Result<Vec<_>, _>>()?;
     while slots.iter().any(|slot| !slot.is_done()) {
         let sigma = step(model, &mut slots.iter_mut().collect::<Vec<&mut Slot>>())?;
         bar.set_message(format!("σ {sigma:.2}"));
@@ -241,13 +283,15 @@ fn read(path: &Path) -> Result<String, CommandError> {
     Ok(BASE64.encode(file))
 }
 
-/// What is wrong, in one line, with the fields named as the flags are.
+/// What is wrong, in one line, with the fields named as the flags are. There is no server that allows or has anything.
 fn told(errors: &[FieldError]) -> String {
     let flag = |field: &str| match field {
         "class_label" => "--class".to_owned(),
         field => format!("--{}", field.replace('_', "-")),
     };
-    errors.iter().map(|error| format!("{}: {}", flag(&error.field), error.message)).collect::<Vec<_>>().join("; ")
+    let each =
+        errors.iter().map(|error| format!("{}: {}", flag(&error.field), error.message.replace("this server", "x0")));
+    each.collect::<Vec<_>>().join("; ")
 }
 
 #[cfg(test)]
@@ -288,6 +332,27 @@ mod tests {
         ] {
             assert_eq!(parse(line).format().map_err(|_| ()), format, "{line}");
         }
+    }
+
+    #[test]
+    fn what_cannot_be_written_is_known_before() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        fs::write(path("file"), "").unwrap();
+        fs::create_dir(path("folder.png")).unwrap();
+        for (name, word) in [
+            ("a.png", None),
+            ("nowhere/a.png", Some("nowhere cannot be written to: ")),
+            ("file/a.png", Some("file is no folder")),
+            ("folder.png", Some("folder.png is a folder")),
+        ] {
+            match (can_be_written(&[path(name)]), word) {
+                (Ok(()), None) => {}
+                (Err(CommandError::Usage(told)), Some(word)) => assert!(told.contains(word), "{name}: {told}"),
+                (other, _) => panic!("{name}: {other:?}"),
+            }
+        }
+        assert_eq!(can_be_written(&[PathBuf::from("a.png")]), Ok(()));
     }
 
     #[test]

@@ -1,12 +1,12 @@
 //! `x0 healthcheck`: asks a server whether it is alive, for containers without a shell.
 
-use std::io::{Read as _, Write as _};
+use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs as _};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::CommandError;
 
-/// Container engines wait longer before they give up.
+/// What asking may take. Container engines wait longer before they give up.
 const TIMEOUT: Duration = Duration::from_secs(4);
 /// An honest answer is far shorter.
 const LONGEST_ANSWER: u64 = 1 << 16;
@@ -40,7 +40,9 @@ impl Healthcheck {
             None => Target::local(self.listen),
         };
         let Target { authority, prefix } = &target;
-        let head = ask(&target).map_err(|error| CommandError::Failed(format!("{authority}: {error}")))?;
+        let addresses = authority.to_socket_addrs();
+        let addresses = addresses.map_err(|error| CommandError::Failed(format!("{authority}: {error}")))?;
+        let head = ask(&addresses.collect::<Vec<_>>(), &target, TIMEOUT).map_err(CommandError::Failed)?;
         match head.split_whitespace().nth(1) {
             Some("200") => Ok(()),
             Some(status) => Err(CommandError::Failed(format!("{authority}{prefix}/livez: {status}"))),
@@ -71,13 +73,34 @@ impl Target {
     }
 }
 
+/// Asks at one address after the other until one answers; otherwise says of each why it did not.
+fn ask(addresses: &[SocketAddr], target: &Target, time: Duration) -> Result<String, String> {
+    let until = Instant::now() + time;
+    let mut failures = Vec::new();
+    for (index, address) in addresses.iter().enumerate() {
+        // One that stays silent must leave time for those after it, and no time at all is an error of its own.
+        let left = until.saturating_duration_since(Instant::now()) / (addresses.len() - index) as u32;
+        let share = left.max(Duration::from_millis(1));
+        match ask_at(*address, target, share) {
+            Ok(answer) => return Ok(answer),
+            // What a socket says whose time is over depends on what it was doing.
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                failures.push(format!("{address}: it did not answer within {share:.1?}"));
+            }
+            Err(error) => failures.push(format!("{address}: {error}")),
+        }
+    }
+    if failures.is_empty() {
+        failures.push(format!("{}: there is no such host", target.authority));
+    }
+    Err(failures.join("; "))
+}
+
 /// Sends the request and reads the answer.
-fn ask(target: &Target) -> std::io::Result<String> {
-    let nobody = || std::io::Error::new(std::io::ErrorKind::NotFound, "there is no such host");
-    let address = target.authority.to_socket_addrs()?.next().ok_or_else(nobody)?;
-    let mut stream = TcpStream::connect_timeout(&address, TIMEOUT)?;
-    stream.set_read_timeout(Some(TIMEOUT))?;
-    stream.set_write_timeout(Some(TIMEOUT))?;
+fn ask_at(address: SocketAddr, target: &Target, time: Duration) -> io::Result<String> {
+    let mut stream = TcpStream::connect_timeout(&address, time)?;
+    stream.set_read_timeout(Some(time))?;
+    stream.set_write_timeout(Some(time))?;
     let Target { authority, prefix } = target;
     write!(stream, "GET {prefix}/livez HTTP/1.1\r\nHost: {authority}\r\nConnection: close\r\n\r\n")?;
     let mut answer = Vec::new();
@@ -87,7 +110,44 @@ fn ask(target: &Target) -> std::io::Result<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::net::TcpListener;
+    use std::thread;
+
     use super::*;
+
+    fn listening() -> (TcpListener, SocketAddr) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        (listener, address)
+    }
+
+    #[test]
+    fn every_address_of_a_name_is_asked() {
+        let (closed, nobody) = listening();
+        drop(closed);
+        let (listener, somebody) = listening();
+        let target = Target { authority: "x0:80".to_owned(), prefix: "/a".to_owned() };
+        let server = thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut asked = [0; 18];
+            stream.read_exact(&mut asked).unwrap();
+            assert_eq!(&asked, b"GET /a/livez HTTP/");
+            stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").unwrap();
+            stream.shutdown(std::net::Shutdown::Write).unwrap();
+            // To close before everything was read would take the answer back.
+            let _ = stream.read_to_end(&mut Vec::new());
+        });
+        assert_eq!(ask(&[nobody, somebody], &target, TIMEOUT).unwrap(), "HTTP/1.1 200 OK\r\n\r\n");
+        server.join().unwrap();
+        assert_eq!(ask(&[], &target, TIMEOUT).unwrap_err(), "x0:80: there is no such host");
+    }
+
+    #[test]
+    fn who_accepts_and_stays_silent_did_not_answer() {
+        let (_silent, address) = listening();
+        let told = ask(&[address, address], &Target::local(address), Duration::from_millis(400)).unwrap_err();
+        assert_eq!(told.matches(&format!("{address}: it did not answer within ")).count(), 2, "{told}");
+    }
 
     #[test]
     fn addresses_are_understood() {

@@ -9,6 +9,11 @@ use x0_openapi::{KeyLimits, Named as _, Scope};
 use super::{CommandError, print, remark};
 use crate::auth::{Key, KeyFile, KeyFileError, KeyId};
 
+/// What a key does not say is the server's to say, and only there 0 is no limit.
+const LIMITS: &str = "Limits of the key, at least 1; for none leave it out and start the server with 0 for it";
+/// Characters of a key's name.
+const LONGEST_NAME: usize = 100;
+
 /// Makes, lists and revokes keys
 ///
 /// A server that was started with the same file follows its changes.
@@ -39,16 +44,16 @@ struct New {
     #[arg(long, value_name = "SCOPES", value_delimiter = ',', default_value = "generate,read", value_parser = scope())]
     scopes: Vec<Scope>,
     /// Requests a minute [default: the server's]
-    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..), help_heading = LIMITS)]
     requests_per_minute: Option<u32>,
     /// Pixels times steps a minute [default: the server's]
-    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..), help_heading = LIMITS)]
     pixel_steps_per_minute: Option<u64>,
     /// Generations that may wait and run at once [default: the server's]
-    #[arg(long, value_name = "COUNT")]
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..), help_heading = LIMITS)]
     queue_size: Option<u32>,
     /// Open event streams [default: the server's]
-    #[arg(long, value_name = "COUNT")]
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..), help_heading = LIMITS)]
     streams: Option<u32>,
 }
 
@@ -98,8 +103,10 @@ impl Keys {
 
 impl New {
     fn run(self) -> Result<(), CommandError> {
-        if self.name.is_empty() || self.name.len() > 100 || self.name.chars().any(char::is_control) {
-            return Err(CommandError::Usage("--name: must be 1 to 100 characters".to_owned()));
+        let length = self.name.chars().count();
+        if !(1..=LONGEST_NAME).contains(&length) || self.name.chars().any(char::is_control) {
+            let message = format!("--name: must be 1 to {LONGEST_NAME} characters, none of them a control character");
+            return Err(CommandError::Usage(message));
         }
         let limits = KeyLimits {
             requests_per_minute: self.requests_per_minute,

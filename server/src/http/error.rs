@@ -97,7 +97,11 @@ impl ApiError {
     /// Too much was asked for: says how much there is, how much is left, and when it is worth trying again. `unit` names what is counted.
     /// What would never be granted is not a matter of time, and so another error.
     pub fn over_budget(code: ErrorCode, detail: impl Into<String>, unit: &'static str, budget: Budget) -> Self {
-        let Some(retry) = budget.retry else { return Self::new(ErrorCode::CostTooHigh, detail) };
+        let Some(retry) = budget.retry else {
+            let message =
+                format!("it takes more than all {} {unit} that this key may ask for in a minute", budget.limit);
+            return Self::new(ErrorCode::CostTooHigh, message);
+        };
         let headers = budget_headers(unit, &budget).into_iter();
         headers.fold(Self::new(code, detail), |error, (name, value)| error.with_header(name, value)).retry_after(retry)
     }
@@ -279,6 +283,15 @@ mod tests {
         let fields: Vec<_> = theirs.errors.iter().map(|error| (error.field.as_str(), error.code)).collect();
         assert_eq!(fields, [("input", ErrorCode::InvalidJsonType), ("size", ErrorCode::InvalidSize)]);
         assert_eq!(theirs.everything(), "input: no; size: no");
+    }
+
+    #[test]
+    fn what_is_never_granted_is_not_a_matter_of_time() {
+        let budget = Budget { limit: 640, remaining: 0, reset: Duration::ZERO, retry: None };
+        let error = ApiError::over_budget(ErrorCode::CostQuota, "has not so many left", "pixel-steps", budget);
+        let told = "it takes more than all 640 pixel-steps that this key may ask for in a minute";
+        assert_eq!((error.code, error.detail.as_str()), (ErrorCode::CostTooHigh, told));
+        assert!(error.headers.is_empty());
     }
 
     #[test]

@@ -61,8 +61,8 @@ impl Checks {
         if range.contains(&value) {
             return Some(value);
         }
-        let (least, most) = (range.start(), range.end());
-        self.fail(field, ErrorCode::OutOfRange, format!("{value} is not between {least} and {most}"));
+        let (least, most) = (shown(*range.start()), shown(*range.end()));
+        self.fail(field, ErrorCode::OutOfRange, format!("{} is not between {least} and {most}", shown(value)));
         None
     }
 
@@ -80,6 +80,12 @@ impl Checks {
     }
 }
 
+/// A number as people write it: without the fraction that it does not have, and with an exponent where it would have hundreds of digits.
+fn shown(number: f64) -> String {
+    let shown = format!("{number:?}");
+    shown.strip_suffix(".0").unwrap_or(&shown).to_owned()
+}
+
 /// What a client sent, to be shown to it again: no control characters, at most 64 others.
 pub(super) fn quoted(text: &str) -> String {
     let mut shown: String = text.chars().filter(|c| !c.is_control()).take(64).collect();
@@ -87,4 +93,18 @@ pub(super) fn quoted(text: &str) -> String {
         shown.push('…');
     }
     format!("\"{shown}\"")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_shown_in_few_digits() {
+        for (number, text) in
+            [(31.0, "31"), (-0.5, "-0.5"), (0.0, "0"), (1e308, "1e308"), (-1e39, "-1e39"), (1e-300, "1e-300")]
+        {
+            assert_eq!(shown(number), text);
+        }
+    }
 }

@@ -57,6 +57,7 @@ async fn pixels_times_steps_are_counted_by_key() {
     assert!((1..=10).contains(&number(&headers, "retry-after")), "{headers:?}");
     let (status, headers, problem) = post(&server, &key, &body(11, 1)).await;
     assert_eq!((status, &problem["code"]), (422, &json!("cost_too_high")), "what can never be had");
+    assert!(problem["detail"].as_str().unwrap().contains("more than all 640 pixel-steps"), "{problem}");
     assert!(!headers.contains_key("retry-after"));
     assert_eq!(post(&server, &key, &body(4, 1)).await.0, 202, "who was refused has paid nothing");
     server.metric_as(&key, r#"x0_jobs_rejected_total{reason="cost_quota"} 1"#).await;

@@ -13,7 +13,8 @@ use crate::picture::{DecodeError, decode_base64, texts};
 
 /// How a picture was made
 ///
-/// Reads what this server writes into its files, and what AUTOMATIC1111 does.
+/// Reads what this server writes into its files, and what AUTOMATIC1111 does. Of files that say nothing of the kind, of whatever format,
+/// there are no fields, and `source` is null.
 #[utoipa::path(
     post,
     path = "/v1/pictures/settings",
@@ -22,7 +23,7 @@ use crate::picture::{DecodeError, decode_base64, texts};
     request_body = PictureSettingsRequest,
     responses(
         (status = 200, description = "Fields of a request", body = PictureSettings),
-        (status = "4XX", description = "It is no picture", body = Problem, content_type = "application/problem+json"),
+        (status = "4XX", description = "The request is wrong, or its PNG, JPEG or WebP file is broken", body = Problem, content_type = "application/problem+json"),
     ),
 )]
 pub async fn read_picture_settings(

@@ -12,6 +12,7 @@ use x0_openapi::{
 
 use super::words::{SCHEDULES, upscaler_names};
 use crate::app::AppState;
+use crate::device::CPU;
 use crate::infotext::usual_schedule;
 
 /// What a picture made by an upscaler without a size of its own is enlarged by, as AUTOMATIC1111 says it.
@@ -173,6 +174,25 @@ empty_lists! {
     tag = "AUTOMATIC1111",
     responses((status = 200, description = "What AUTOMATIC1111's flags would be here", body = Object)),
 )]
-pub async fn cmd_flags() -> Json<Value> {
-    Json(json!({"api": true, "nowebui": true, "use_cpu": ["all"], "no_half": true, "disable_extension_access": true}))
+pub async fn cmd_flags(State(app): State<AppState>) -> Json<Value> {
+    Json(flags(app.metrics.device()))
+}
+
+/// On the CPU numbers are float32, on a GPU half as wide.
+fn flags(device: &str) -> Value {
+    let cpu = device == CPU;
+    let use_cpu: &[&str] = if cpu { &["all"] } else { &[] };
+    json!({"api": true, "nowebui": true, "use_cpu": use_cpu, "no_half": cpu, "disable_extension_access": true})
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_are_those_of_the_device() {
+        let told = |device| (flags(device)["use_cpu"].clone(), flags(device)["no_half"].clone());
+        assert_eq!(told("cpu"), (json!(["all"]), json!(true)));
+        assert_eq!(told("cuda:0 NVIDIA H100 80GB HBM3"), (json!([]), json!(false)));
+    }
 }

@@ -24,7 +24,7 @@ use crate::picture::INFOTEXT_KEYWORD;
     request_body = SdapiPngInfoRequest,
     responses(
         (status = 200, description = "Its text, whole and taken apart", body = SdapiPngInfo),
-        (status = "4XX", description = "It is no picture", body = SdapiProblem),
+        (status = "4XX", description = "The request is wrong, or its PNG, JPEG or WebP file is broken", body = SdapiProblem),
     ),
 )]
 pub async fn png_info(

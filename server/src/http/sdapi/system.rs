@@ -1,8 +1,12 @@
 //! The state of the machine.
 
 use axum::Json;
+use axum::extract::State;
 use serde_json::{Map, Value, json};
 use x0_openapi::{SdapiEmpty, SdapiMemory};
+
+use crate::app::AppState;
+use crate::device::CPU;
 
 /// Memory
 #[utoipa::path(
@@ -12,7 +16,7 @@ use x0_openapi::{SdapiEmpty, SdapiMemory};
     tag = "AUTOMATIC1111",
     responses((status = 200, description = "The machine's memory", body = SdapiMemory)),
 )]
-pub async fn memory() -> Json<SdapiMemory> {
+pub async fn memory(State(app): State<AppState>) -> Json<SdapiMemory> {
     let mut ram = Map::new();
     // Where the system does not say, there is nothing to tell.
     if let Ok(text) = tokio::fs::read_to_string("/proc/meminfo").await
@@ -22,8 +26,13 @@ pub async fn memory() -> Json<SdapiMemory> {
         ram.insert("used".to_owned(), json!(total.saturating_sub(free)));
         ram.insert("total".to_owned(), json!(total));
     }
-    let cuda = Map::from_iter([("error".to_owned(), Value::from("pictures are made on the CPU"))]);
+    let cuda = Map::from_iter([("error".to_owned(), Value::from(no_cuda(app.metrics.device())))]);
     Json(SdapiMemory { ram, cuda })
+}
+
+/// Why nothing is told of a GPU's memory. AUTOMATIC1111 says `unavailable` where it cannot tell.
+fn no_cuda(device: &str) -> &'static str {
+    if device == CPU { "pictures are made on the CPU" } else { "unavailable" }
 }
 
 /// A line of `/proc/meminfo`, which counts in KiB.
@@ -49,6 +58,12 @@ pub async fn refresh_checkpoints() -> Json<SdapiEmpty> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_gpu_is_not_called_a_cpu() {
+        assert_eq!(no_cuda("cpu"), "pictures are made on the CPU");
+        assert_eq!(no_cuda("cuda:0 NVIDIA H100 80GB HBM3"), "unavailable");
+    }
 
     #[test]
     fn memory_is_counted_in_bytes() {

@@ -71,7 +71,8 @@ pub(super) fn field(native: &str) -> String {
         "guidance_scale" => "cfg_scale",
         "sampler" => "sampler_name",
         "noise_schedule" | "timestep_spacing" => "scheduler",
-        "n" => "batch_size",
+        // Our request is for the images of all iterations.
+        "n" => "batch_size times n_iter",
         "strength" => "denoising_strength",
         "clip_skip" => "CLIP_stop_at_last_layers",
         "noise_source" => "randn_source",
