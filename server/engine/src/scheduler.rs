@@ -169,9 +169,7 @@ impl Scheduler {
             return Plan::Retire(endings);
         }
         let order = self.order();
-        let decodable =
-            order.iter().find_map(|ranked| Some(ImageId { job: ranked.id, image: ranked.job.decodable()? }));
-        match (decodable, self.batch(&order)) {
+        match (order::decodable(&order), self.batch(&order)) {
             (None, None) => Plan::Rest,
             (Some(image), None) => Plan::Decode(image),
             (Some(image), Some(_)) if self.decoding <= self.last_step => Plan::Decode(image),

@@ -75,7 +75,7 @@ pub(super) fn of_greatest_value(order: &[Ranked], costs: &CostCurve, room: Room)
     let first = order.iter().find(could_run)?;
     let head = if first.late { first } else { greatest_value(order, costs, room)? };
     let of_its_tenant = |ranked: &&Ranked| ranked.job.tenant == head.job.tenant;
-    let due = order.iter().filter(of_its_tenant).filter(could_run).find(|ranked| ranked.due);
+    let due = order.iter().filter(of_its_tenant).filter(could_run).find(|ranked| ranked.is_due(ranked.step));
     beginning_with(due.unwrap_or(head), order, costs, room)
 }
 

@@ -12,13 +12,14 @@
 //! debt until *v* has caught up.
 //!
 //! **Within a tenant** the oldest job has a claim to [`ELDEST_SHARE`] of what its tenant receives. Once the claim is
-//! worth a step, the oldest takes the tenant's next turn.
+//! worth a step, the oldest takes the tenant's next turn, and once it is worth decoding a picture, and one of the oldest is
+//! done, that is the tenant's next to be decoded.
 //!
 //! **Bound.** Let `q` be the longest job, in seconds, `c` the longest call with the decoding of its pictures, and let
 //! no call take longer than `k` times what its first image would take alone (`k` is 1 where nothing is shared). When a
 //! job turns late, no tenant is behind fair time by more than `q`; until it is its turn, those with an earlier virtual
 //! finish receive at most `q + c` each beyond that; so no tenant is ever behind by more than `2q + c`. The oldest job
-//! gets a step whenever its tenant has received the step's seconds divided by the share. So a job is done when its
+//! gets a step, or has a picture decoded, whenever its tenant has received the seconds of that divided by the share. So a job is done when its
 //! tenant has received `(B + c) / ELDEST_SHARE + kB`, `B` being the seconds of work in this job and in its tenant's
 //! older ones, and it ends, as long as slots are free, within
 //!

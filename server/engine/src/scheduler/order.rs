@@ -13,6 +13,7 @@
 use std::collections::BTreeMap;
 
 use super::ledger::Ledger;
+use super::plan::ImageId;
 use super::state::JobState;
 use crate::{CostCurve, JobId, Priority, Tenant};
 
@@ -25,14 +26,15 @@ pub(super) struct Ranked<'a> {
     pub(super) step: f64,
     /// Seconds of all steps that are left, alone, and of decoding.
     pub(super) work: f64,
-    /// Seconds of decoding alone.
+    /// Seconds of decoding alone, of all pictures and of one.
     pub(super) decoding: f64,
+    pub(super) decoding_one: f64,
     /// The weight of this job and of all behind it: of all that wait while this one is served.
     pub(super) waiting: f64,
     /// Whether it would be done by now, had its tenant received its fair share.
     pub(super) late: bool,
-    /// Whether it is the oldest job of its tenant, and has a claim to the tenant's next turn.
-    pub(super) due: bool,
+    /// Seconds to which it has a claim, if it is the oldest job of its tenant.
+    claim: Option<f64>,
     weight: f64,
     /// The fair time by which it would be done under equal sharing.
     finish: f64,
@@ -42,6 +44,11 @@ impl Ranked<'_> {
     /// Seconds that the job still takes, where sharing does `gain` times the steps in a second.
     pub(super) fn expected(&self, gain: f64) -> f64 {
         (self.work - self.decoding) / gain + self.decoding
+    }
+
+    /// Whether it is the oldest job of its tenant, and its claim is worth what takes so many seconds.
+    pub(super) fn is_due(&self, seconds: f64) -> bool {
+        self.claim.is_some_and(|claim| claim >= seconds)
     }
 }
 
@@ -66,9 +73,20 @@ pub(super) fn by_value<'a>(jobs: &'a BTreeMap<JobId, JobState>, ledger: &Ledger,
         waiting += ranked.weight;
         ranked.waiting = waiting;
         let eldest = tenants[&ranked.job.tenant].eldest == ranked.id;
-        ranked.due = eldest && ledger.credit(ranked.job.tenant) >= ranked.step;
+        ranked.claim = eldest.then(|| ledger.credit(ranked.job.tenant));
     }
     order
+}
+
+/// The picture that is decoded next: of the first job that has one whose steps are all done, or of the oldest of the same
+/// tenant, if that has one and it is due. There may always be another job with less left to do than the oldest.
+pub(super) fn decodable(order: &[Ranked]) -> Option<ImageId> {
+    let mut decodables =
+        order.iter().filter_map(|ranked| Some((ranked, ImageId { job: ranked.id, image: ranked.job.decodable()? })));
+    let (first, image) = decodables.next()?;
+    let is_due = |ranked: &Ranked| ranked.job.tenant == first.job.tenant && ranked.is_due(ranked.decoding_one);
+    let due = decodables.find(|(ranked, _)| is_due(ranked)).map(|(_, image)| image);
+    Some(due.unwrap_or(image))
 }
 
 /// The jobs in the order in which they came.
@@ -77,7 +95,8 @@ pub(super) fn by_arrival<'a>(jobs: &'a BTreeMap<JobId, JobState>, costs: &CostCu
         .iter()
         .map(|(id, job)| {
             let step = costs.seconds(job.key(), job.rows);
-            let decoding = costs.decoding(job.last_key()) * f64::from(job.images_left());
+            let decoding_one = costs.decoding(job.last_key());
+            let decoding = decoding_one * f64::from(job.images_left());
             let stepping: f64 = job.steps_left().map(|(key, left)| costs.seconds(key, job.rows) * left as f64).sum();
             let work = stepping + decoding;
             Ranked {
@@ -86,9 +105,10 @@ pub(super) fn by_arrival<'a>(jobs: &'a BTreeMap<JobId, JobState>, costs: &CostCu
                 step,
                 work,
                 decoding,
+                decoding_one,
                 waiting: 0.0,
                 late: false,
-                due: false,
+                claim: None,
                 weight: 1.0,
                 finish: 0.0,
             }

@@ -1,16 +1,23 @@
 //! A long job against a stream of short ones that never ends: it is done within the bound all the same.
 
-use crate::support::{Simulation, key, options};
+use std::time::Duration;
+
+use crate::support::{Simulation, count, key, options};
 use crate::witness::Witness;
-use x0_engine::{Job, JobId, Tenant};
+use x0_engine::{Job, JobId, Priority, Tenant};
 
 /// A job that is not done by then never will be.
 const MOST_TURNS: usize = 30_000;
 
+/// The overhead of a call, and what decoding a picture takes, where a row takes a second.
+const DEVICES: [(f64, f64); 8] =
+    [(0.0, 0.0), (1.0, 0.0), (50.0, 0.0), (0.0, 0.5), (1.0, 1.0), (3.0, 5.0), (50.0, 5.0), (50.0, 60.0)];
+
 /// Keeps `waiting` short jobs in the queue, one after the other of these tenants, until the long one is done.
-fn check(overhead: f64, long: Job<()>, short: &Job<()>, tenants: &[u64], waiting: usize) {
+fn check((overhead, decode): (f64, f64), long: Job<()>, short: &Job<()>, tenants: &[u64], waiting: usize) {
     let mut simulation = Simulation::new(options(8, 1_000), move |rows| overhead + rows, &[1, 2, 4, 8]);
-    let mut witness = Witness::new(8, 1_000, overhead, 0.0);
+    simulation.decode = Duration::from_secs_f64(decode);
+    let mut witness = Witness::new(8, 1_000, overhead, decode);
     let id = long.id;
     let submit = |simulation: &mut Simulation, witness: &mut Witness, job: Job<()>| {
         simulation.scheduler.submit(&job);
@@ -45,26 +52,40 @@ fn short() -> Job<()> {
 
 #[test]
 fn by_the_same_tenant() {
-    for overhead in [0.0, 1.0, 50.0] {
-        check(overhead, long(), &short(), &[1], 10);
+    for device in DEVICES {
+        check(device, long(), &short(), &[1], 10);
     }
 }
 
 #[test]
 fn by_another_tenant() {
-    for overhead in [0.0, 1.0, 50.0] {
-        check(overhead, long(), &short(), &[2], 1);
-        check(overhead, long(), &short(), &[2], 10);
-        check(overhead, long(), &short(), &[2, 3, 4], 10);
+    for device in DEVICES {
+        check(device, long(), &short(), &[2], 1);
+        check(device, long(), &short(), &[2], 10);
+        check(device, long(), &short(), &[2, 3, 4], 10);
     }
 }
 
 #[test]
 fn by_a_model_whose_calls_are_full() {
     let other = Job { key: key("m", 16), ..long() };
-    for overhead in [1.0, 50.0] {
-        check(overhead, other.clone(), &short(), &[1], 10);
-        check(overhead, other.clone(), &short(), &[2], 10);
-        check(overhead, other.clone(), &short(), &[1, 2], 10);
+    for device in DEVICES {
+        check(device, other.clone(), &short(), &[1], 10);
+        check(device, other.clone(), &short(), &[2], 10);
+        check(device, other.clone(), &short(), &[1, 2], 10);
+    }
+}
+
+#[test]
+fn by_those_that_have_only_their_picture_left() {
+    let several = Job { images: count(4), ..long() };
+    let unimportant = Job { priority: Priority::Low, ..long() };
+    for device in DEVICES {
+        for waiting in [10, 32] {
+            check(device, several.clone(), &short(), &[1], waiting);
+            check(device, unimportant.clone(), &short(), &[1], waiting);
+            check(device, several.clone(), &short(), &[1, 2], waiting);
+            check(device, unimportant.clone(), &short(), &[2], waiting);
+        }
     }
 }
