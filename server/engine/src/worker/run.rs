@@ -43,8 +43,7 @@ impl<P> Made<P> {
 
     /// The failure that says that the device is lost.
     fn lost(&self) -> Option<&Failure> {
-        let mut failures = self.outcome.failures.iter().map(|(_, failure)| failure);
-        failures.find(|failure| failure.code == FailureCode::DeviceLost)
+        self.outcome.failures.iter().map(|(_, failure)| failure).find(|failure| is_device_lost(failure))
     }
 }
 
@@ -124,6 +123,10 @@ impl<D: Denoiser, S: EventSink<D::Picture>> Worker<D, S> {
                 Ok(slot) => drop(self.slots.insert(*id, slot)),
                 Err(failure) => made.fail(*id, failure),
             }
+            // The others are not begun: nothing can be made of them, and none of them is to be suspected of the loss.
+            if made.lost().is_some() {
+                break;
+            }
         }
         made
     }
@@ -141,10 +144,14 @@ impl<D: Denoiser, S: EventSink<D::Picture>> Worker<D, S> {
         };
         let report = BatchReport { key: key.clone(), slots: images.len() as u32, rows, duration };
         self.report(report, results.iter().flat_map(|result| result.as_ref().err()).any(is_out_of_memory));
+        let mut lost = results.iter().flat_map(|result| result.as_ref().err()).any(is_device_lost);
         for ((step, slot), result) in images.iter().zip(batch).zip(results) {
             match result {
+                // The call that lost the device is the last one: there are no previews after it.
+                Ok(_) if lost => {}
                 Ok(report) => {
                     if let Err(failure) = self.keep(step, slot, report, &mut made) {
+                        lost = is_device_lost(&failure);
                         made.fail(step.image, failure);
                     }
                 }
@@ -258,6 +265,10 @@ fn terminal<P>(ending: Ending) -> Event<P> {
 
 fn is_out_of_memory(failure: &Failure) -> bool {
     failure.code == FailureCode::OutOfMemory
+}
+
+fn is_device_lost(failure: &Failure) -> bool {
+    failure.code == FailureCode::DeviceLost
 }
 
 fn model_error(message: &str) -> Failure {

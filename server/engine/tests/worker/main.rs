@@ -2,7 +2,9 @@
 
 mod bench;
 
+use std::iter;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -30,7 +32,10 @@ fn virtual_bench(clock: &VirtualClock, gate: &Gate) -> Bench {
 /// A bench that knows what sharing is worth, and whose next job is held before its only step, so that all that is submitted
 /// after it is there at once.
 fn held_bench(clock: &VirtualClock, gate: &Gate) -> Bench {
-    let bench = virtual_bench(clock, gate);
+    hold(virtual_bench(clock, gate), gate)
+}
+
+fn hold(bench: Bench, gate: &Gate) -> Bench {
     gate.open();
     bench.submit(Job { images: count(8), ..job(1_000, 20) });
     assert_eq!(bench.end(1_000), Came::Succeeded);
@@ -177,6 +182,75 @@ fn a_device_that_is_lost_ends_every_job_and_the_engine() {
             [Failure { code: FailureCode::DeviceLost, message: "the fake was told to fail".into() }]
         );
         log.ends(0..9);
+    }
+}
+
+/// Counts the calls that come after the one in which the device was lost.
+struct Watched {
+    fake: FakeDenoiser,
+    lost: bool,
+    late_calls: Arc<AtomicU32>,
+}
+
+impl Watched {
+    fn watch<T>(&mut self, call: impl FnOnce(&mut FakeDenoiser) -> Result<T, Failure>) -> Result<T, Failure> {
+        self.late_calls.fetch_add(u32::from(self.lost), Ordering::Relaxed);
+        let result = call(&mut self.fake);
+        self.lost |= result.as_ref().is_err_and(|failure| failure.code == FailureCode::DeviceLost);
+        result
+    }
+}
+
+impl Denoiser for Watched {
+    type Work = Work;
+    type Slot = Slot;
+    type Picture = Picture;
+
+    fn admit(&mut self, work: &Arc<Work>, image: u32) -> Result<Slot, Failure> {
+        self.watch(|fake| fake.admit(work, image))
+    }
+
+    /// Where the device is lost, the last slot says so alone.
+    fn step(&mut self, slots: &mut [&mut Slot]) -> Vec<Result<StepReport, Failure>> {
+        let count = slots.len();
+        let done = Ok(StepReport { timestep: 0.0, sigma: 0.0 });
+        match self.watch(|fake| fake.step(slots).into_iter().collect::<Result<Vec<_>, _>>()) {
+            Ok(reports) => reports.into_iter().map(Ok).collect(),
+            Err(failure) => iter::repeat_n(done, count - 1).chain([Err(failure)]).collect(),
+        }
+    }
+
+    fn preview(&mut self, slot: &Slot) -> Result<Picture, Failure> {
+        self.watch(|fake| fake.preview(slot))
+    }
+
+    fn decode(&mut self, slot: Slot) -> Result<Picture, Failure> {
+        self.watch(|fake| fake.decode(slot))
+    }
+}
+
+#[test]
+fn the_call_that_loses_the_device_is_the_last_one_and_nothing_is_begun_after_it() {
+    let code = Some(FailureCode::DeviceLost);
+    for (faults, begun) in [
+        (Faults { admit: code, ..Faults::default() }, 1),
+        (Faults { lost_at: Some(2), ..Faults::default() }, 4),
+        (Faults { preview: code, ..Faults::default() }, 4),
+    ] {
+        let (clock, gate, late_calls) = (VirtualClock::new(), Gate::new(), Arc::new(AtomicU32::new(0)));
+        let fake = FakeDenoiser::new().on_clock(&clock, |_| SECOND).through(&gate);
+        let watched = Watched { fake, lost: false, late_calls: Arc::clone(&late_calls) };
+        let options = EngineOptions { clock: clock.clock(), ..EngineOptions::default() };
+        let bench = hold(Bench::with(options, watched), &gate);
+        // They are admitted together, and stepped together.
+        let faulty = |id| Job { preview_every: Some(count(2)), ..faulty(id, 4, faults.clone()) };
+        (1..5).for_each(|id| bench.submit(faulty(id)));
+        gate.open();
+        let stories: Vec<_> = (1..5).map(|id| bench.story(id)).collect();
+        assert!(stories.iter().all(|story| story.last() == Some(&Came::Failed(FailureCode::DeviceLost))));
+        assert_eq!(stories.iter().filter(|story| story.contains(&Came::Started)).count(), begun, "{faults:?}");
+        bench.join().ends(1..5);
+        assert_eq!(late_calls.load(Ordering::Relaxed), 0, "{faults:?}");
     }
 }
 
