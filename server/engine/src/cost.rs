@@ -5,7 +5,8 @@
 //!
 //! For each [`BatchKey`] and each number of rows that was run, the curve keeps the median of the last calls: one slow
 //! call (a page fault, another process) does not move it, and a lasting change does within half of that many calls. As
-//! first calls are often slow, a size counts as measured after a few. Between two measured sizes the curve is linear.
+//! first calls are often slow (kernels are loaded, a graph is recorded), a size counts as measured after a few, and until one
+//! of a key does, the key is taken to cost no more than others of its model say. Between two measured sizes the curve is linear.
 //! Beyond them it follows the line through the two nearest; with one measured size only, the line of an optimistic
 //! prior: most of a small call is taken to be overhead, so that sharing is tried and thereby measured. A size that was
 //! not run for long is forgotten, so that it is tried again.
@@ -56,11 +57,16 @@ impl CostCurve {
 
     /// The expected seconds of a call of `rows` rows: finite, positive, and never less for more rows.
     ///
-    /// For a key that was never run: as for the same model at the nearest size, in proportion to the area.
+    /// For a key that was never run: as for the same model at the nearest size, in proportion to the area. For one of which
+    /// no number of rows counts yet: no more than that.
     pub fn seconds(&self, key: &BatchKey, rows: u32) -> f64 {
-        match self.keys.get(key) {
-            Some(curve) if !curve.points.is_empty() => curve.seconds(rows),
-            Some(_) | None => self.relative(key, rows).unwrap_or_else(|| prior(f64::from(rows))),
+        match self.keys.get(key).filter(|curve| !curve.points.is_empty()) {
+            Some(curve) if curve.counts() => curve.seconds(rows),
+            Some(curve) => {
+                let seconds = curve.seconds(rows);
+                self.relative(key, rows).map_or(seconds, |relative| seconds.min(relative))
+            }
+            None => self.relative(key, rows).unwrap_or_else(|| prior(f64::from(rows))),
         }
     }
 
@@ -86,12 +92,14 @@ impl CostCurve {
         curve
     }
 
+    /// What the nearest other size of the same model says. One that counts says more than a nearer one that does not.
     fn relative(&self, key: &BatchKey, rows: u32) -> Option<f64> {
         let ratio = |other: &BatchKey| area(key) / area(other);
+        let distance = |other: &BatchKey| ratio(other).ln().abs();
         self.keys
             .iter()
-            .filter(|(other, curve)| other.model == key.model && !curve.points.is_empty())
-            .min_by(|(a, _), (b, _)| ratio(a).ln().abs().total_cmp(&ratio(b).ln().abs()))
+            .filter(|(other, curve)| *other != key && other.model == key.model && !curve.points.is_empty())
+            .min_by(|(a, of_a), (b, of_b)| of_b.counts().cmp(&of_a.counts()).then(distance(a).total_cmp(&distance(b))))
             .map(|(other, curve)| curve.seconds(rows) * ratio(other))
     }
 
@@ -141,7 +149,7 @@ impl KeyCurve {
         size.push(seconds);
         self.forget();
         // Before any size counts, what there is must do.
-        let none_counts = !self.sizes.values().any(Samples::counts);
+        let none_counts = !self.counts();
         let measured = self.sizes.iter().filter(|(_, size)| none_counts || size.counts());
         self.points = measured.filter_map(|(rows, size)| Some((f64::from(*rows), size.median()?))).collect();
         // A call could always be filled with rows that nobody asked for: more rows are never cheaper.
@@ -150,6 +158,10 @@ impl KeyCurve {
             least = least.min(*seconds);
             *seconds = least;
         }
+    }
+
+    fn counts(&self) -> bool {
+        self.sizes.values().any(Samples::counts)
     }
 
     fn forget(&mut self) {
@@ -190,10 +202,11 @@ impl Samples {
         self.recent.len() >= LEAST_SAMPLES
     }
 
+    /// Of an even number the lower of the two in the middle: of the first two it is the first that is slow.
     fn median(&self) -> Option<f64> {
         let mut sorted: Vec<f64> = self.recent.iter().copied().collect();
         sorted.sort_by(f64::total_cmp);
-        sorted.get(sorted.len() / 2).copied()
+        sorted.get(sorted.len().saturating_sub(1) / 2).copied()
     }
 }
 
@@ -285,6 +298,28 @@ mod tests {
         let mut curve = CostCurve::new();
         curve.observe(&key(8), 2, Duration::from_secs(4));
         assert_eq!((curve.seconds(&key(8), 2), curve.largest(&key(8))), (4.0, 0));
+    }
+
+    #[test]
+    fn the_second_call_corrects_a_slow_first_one() {
+        let mut curve = CostCurve::new();
+        curve.observe(&key(8), 2, Duration::from_secs(60));
+        curve.observe(&key(8), 2, Duration::from_secs(1));
+        assert_eq!(curve.seconds(&key(8), 2), 1.0);
+    }
+
+    #[test]
+    fn before_any_size_counts_a_key_costs_no_more_than_others_of_its_model_say() {
+        let mut curve = learned(&[(2, 1.0)]);
+        // Nearer, but its only call was a first one, too.
+        curve.observe(&key(32), 2, Duration::from_secs(1_000));
+        for (call, expected) in [(60.0, 4.0), (3.0, 3.0), (5.0, 5.0)] {
+            curve.observe(&key(16), 2, Duration::from_secs_f64(call));
+            assert_eq!(curve.seconds(&key(16), 2), expected);
+        }
+        let other = BatchKey { model: "other".into(), ..key(16) };
+        curve.observe(&other, 2, Duration::from_secs(60));
+        assert_eq!(curve.seconds(&other, 2), 60.0);
     }
 
     #[test]

@@ -1,10 +1,11 @@
 //! A long job against a stream of short ones that never ends: it is done within the bound all the same.
 
+use std::cell::Cell;
 use std::time::Duration;
 
 use crate::support::{Simulation, count, key, options};
 use crate::witness::Witness;
-use x0_engine::{Job, JobId, Priority, Tenant};
+use x0_engine::{Job, JobId, Priority, Tenant, Transition};
 
 /// A job that is not done by then never will be.
 const MOST_TURNS: usize = 30_000;
@@ -86,6 +87,38 @@ fn by_those_that_have_only_their_picture_left() {
             check(device, unimportant.clone(), &short(), &[1], waiting);
             check(device, several.clone(), &short(), &[1, 2], waiting);
             check(device, unimportant.clone(), &short(), &[2], waiting);
+        }
+    }
+}
+
+/// Of a size that was never run the first call takes ten times as long: kernels are loaded for it. That is not held against the
+/// job.
+#[test]
+fn by_a_slow_first_call() {
+    let first = Cell::new(true);
+    let cost = move |rows| if rows == 3.0 && first.replace(false) { 10.0 * rows } else { rows };
+    let mut simulation = Simulation::new(options(8, 1_000), cost, &[1, 2, 4, 8]);
+    // A step takes 48 s, so it is due once in 480 s.
+    simulation.scheduler.submit(&Job { key: key("m", 32), ..crate::support::job(0, 3, 3) });
+    (1..10).for_each(|id| simulation.scheduler.submit(&crate::support::job(id, 2, 1)));
+    let mut next = 10;
+    loop {
+        for (id, transition) in simulation.turn().transitions {
+            match transition {
+                Transition::Ended(_) if id == JobId(0) => {
+                    let seconds = simulation.seconds();
+                    assert!(seconds < 2_100.0, "it took {seconds} s");
+                    return;
+                }
+                Transition::Ended(_) => {
+                    simulation.scheduler.submit(&crate::support::job(next, 2, 1));
+                    next += 1;
+                }
+                Transition::Queued { .. }
+                | Transition::Started
+                | Transition::Stepped { .. }
+                | Transition::Finished { .. } => {}
+            }
         }
     }
 }
