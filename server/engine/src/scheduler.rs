@@ -127,7 +127,8 @@ impl Scheduler {
         self.jobs.values().map(JobState::slots).sum()
     }
 
-    /// The model time that the jobs still need, by the measured cost and the batches that are now worth making.
+    /// The model time that the jobs still need, by the measured cost and the batches that are now worth making. Previews are
+    /// left out here and in what the waiting are told, as how long one takes differs by how it is asked for.
     pub fn expected(&self) -> Duration {
         let order = self.order();
         let gain = self.gain(&order);
@@ -179,7 +180,7 @@ impl Scheduler {
 
     /// Takes note of what came of a plan, and says what follows for the jobs, in order.
     pub fn apply(&mut self, plan: Plan, outcome: Outcome) -> Vec<(JobId, Transition)> {
-        let Outcome { mut failures, out_of_memory, duration } = outcome;
+        let Outcome { mut failures, out_of_memory, duration, previews } = outcome;
         let unstepped: BTreeSet<ImageId> = out_of_memory.iter().map(|(image, _)| *image).collect();
         if let Plan::Step { key, rows, images } = &plan
             && !unstepped.is_empty()
@@ -210,6 +211,7 @@ impl Scheduler {
                 if let Some(first) = images.first() {
                     self.charge(first.image.job, duration.as_secs_f64());
                 }
+                previews.into_iter().for_each(|(job, duration)| self.charge(job, duration.as_secs_f64()));
                 if failures.is_empty() && unstepped.is_empty() {
                     self.costs.observe(&key, rows, duration);
                     self.memory.went_well(&key, self.options.max_rows.get());

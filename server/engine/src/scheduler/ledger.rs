@@ -2,7 +2,7 @@
 //!
 //! Seconds are the currency. A call is paid by the tenant whose turn it is, that of the first image of the batch; who rides
 //! along rides free, for the rule of [`batch`](super::batch) lets nobody along who costs more than those waiting gain.
-//! Admitting and decoding are paid by whom they are done for.
+//! Admitting, previews and decoding are paid by whom they are done for.
 //!
 //! **Between tenants.** Fair time *v* runs at `1/A` of the seconds spent, `A` being the tenants that have jobs: it is
 //! what each of them would have received under equal sharing. `S` is what a tenant did receive. Its next job, of `q`

@@ -47,6 +47,8 @@ pub struct Outcome {
     pub out_of_memory: Vec<(ImageId, Failure)>,
     /// How long it took; for a step the model call alone, without previews.
     pub duration: Duration,
+    /// How long the previews after a step took, and whose they are.
+    pub previews: Vec<(JobId, Duration)>,
 }
 
 /// What happened to a job.

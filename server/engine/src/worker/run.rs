@@ -177,6 +177,7 @@ impl<D: Denoiser, S: EventSink<D::Picture>> Worker<D, S> {
         if step.preview {
             let (picture, duration) = self.call(|denoiser| denoiser.preview(&slot));
             self.stage(self.works[&step.image.job].0.clone(), Stage::Preview, duration);
+            made.outcome.previews.push((step.image.job, duration));
             made.pictures.insert(step.image, picture.flatten()?);
         }
         made.reports.insert(step.image, report);

@@ -29,6 +29,8 @@ pub(crate) struct Simulation {
     cost: Box<dyn Fn(f64) -> f64>,
     /// What decoding a picture takes.
     pub(crate) decode: Duration,
+    /// What a preview takes.
+    pub(crate) preview: Duration,
     /// A call of more rows runs out of memory.
     pub(crate) memory: u32,
     pub(crate) faults: BTreeMap<(ImageId, Place), FailureCode>,
@@ -69,6 +71,7 @@ impl Simulation {
             start,
             cost: Box::new(cost),
             decode: Duration::ZERO,
+            preview: Duration::ZERO,
             memory: u32::MAX,
             faults: BTreeMap::new(),
         }
@@ -102,6 +105,8 @@ impl Simulation {
                     images.iter().for_each(|step| self.fault(step.image, Place::Step(step.step), &mut outcome));
                 }
                 outcome.duration = Duration::from_secs_f64((self.cost)(f64::from(*rows)) * area(key.height));
+                let previews = images.iter().filter(|step| step.preview);
+                outcome.previews = previews.map(|step| (step.image.job, self.preview)).collect();
                 Act::Step { key: key.clone(), rows: *rows, images: images.clone() }
             }
             Plan::Decode(image) => {
@@ -110,7 +115,7 @@ impl Simulation {
                 Act::Decode(*image)
             }
         };
-        self.now += outcome.duration;
+        self.now += outcome.duration + outcome.previews.iter().map(|(_, duration)| *duration).sum::<Duration>();
         let failed = outcome.failures.iter().map(|(image, _)| *image).collect();
         let out_of_memory = !outcome.out_of_memory.is_empty();
         transitions.extend(self.scheduler.apply(plan, outcome));

@@ -150,6 +150,11 @@ impl Log {
         ids.into_iter().map(end).collect()
     }
 
+    /// The jobs in the order in which they ended.
+    pub(crate) fn ended(&self) -> Vec<JobId> {
+        self.lock().events.iter().filter(|(_, event)| event.is_terminal()).map(|(id, _)| *id).collect()
+    }
+
     pub(crate) fn lost(&self) -> Vec<Failure> {
         self.lock().lost.clone()
     }

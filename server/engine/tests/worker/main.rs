@@ -12,7 +12,7 @@ use bench::{Bench, Came, count, job};
 use x0_engine::fake::{FakeDenoiser, Faults, Gate, Picture, Slot, VirtualClock, Work};
 use x0_engine::{
     BatchKey, Denoiser, Engine, EngineOptions, Event, Failure, FailureCode, Job, JobId, Rejected, SpawnError,
-    StepReport,
+    StepReport, Tenant,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -439,6 +439,51 @@ impl Denoiser for Forgetful {
     fn decode(&mut self, slot: Slot) -> Result<Picture, Failure> {
         self.0.decode(slot)
     }
+}
+
+/// Takes ten seconds for a preview.
+struct Painstaking(FakeDenoiser, VirtualClock);
+
+impl Denoiser for Painstaking {
+    type Work = Work;
+    type Slot = Slot;
+    type Picture = Picture;
+
+    fn admit(&mut self, work: &Arc<Work>, image: u32) -> Result<Slot, Failure> {
+        self.0.admit(work, image)
+    }
+
+    fn step(&mut self, slots: &mut [&mut Slot]) -> Vec<Result<StepReport, Failure>> {
+        self.0.step(slots)
+    }
+
+    fn preview(&mut self, slot: &Slot) -> Result<Picture, Failure> {
+        self.1.advance(10 * SECOND);
+        self.0.preview(slot)
+    }
+
+    fn decode(&mut self, slot: Slot) -> Result<Picture, Failure> {
+        self.0.decode(slot)
+    }
+}
+
+#[test]
+fn the_time_of_previews_is_paid_by_whoever_asked_for_them() {
+    let (clock, gate) = (VirtualClock::new(), Gate::new());
+    // Nothing is worth sharing.
+    let fake = FakeDenoiser::new().on_clock(&clock, |rows| rows * SECOND).through(&gate);
+    let options = EngineOptions { clock: clock.clock(), ..EngineOptions::default() };
+    let bench = hold(Bench::with(options, Painstaking(fake, clock)), &gate);
+    // Four steps of two seconds: one of these takes 48 s with its previews, eight of the others 64 s.
+    (1..9).for_each(|id| bench.submit(Job { preview_every: Some(count(1)), tenant: Tenant(1), ..job(id, 4) }));
+    (11..19).for_each(|id| bench.submit(Job { tenant: Tenant(2), ..job(id, 4) }));
+    gate.open();
+    (1..9).chain(11..19).for_each(|id| assert_eq!(bench.end(id), Came::Succeeded));
+    bench.handle.drain(std::time::Instant::now());
+    let ended = bench.join().ended();
+    let last_of_others = ended.iter().rposition(|id| id.0 > 10 && id.0 < 19).expect("they ended");
+    let before = ended[..last_of_others].iter().filter(|id| (1..9).contains(&id.0)).count();
+    assert!(before <= 2, "{before} with previews ended before the eighth without");
 }
 
 #[test]
