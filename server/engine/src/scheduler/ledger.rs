@@ -1,27 +1,28 @@
 //! Who was served how much: fair shares between tenants, and the share of the oldest job within each.
 //!
-//! Seconds are the currency. A call is paid by the tenant whose turn it is, that of the first image of the batch; who rides
-//! along rides free, for the rule of [`batch`](super::batch) lets nobody along who costs more than those waiting gain.
-//! Admitting, previews and decoding are paid by whom they are done for.
+//! Seconds are the currency. A call is paid by the tenant whose turn it is, that of the first image of the batch; who rides along
+//! rides free, for the rule of [`batch`](super::batch) lets nobody along who costs more than those waiting gain. Admitting,
+//! previews and decoding are paid by whom they are done for.
 //!
-//! **Between tenants.** Fair time *v* runs at `1/A` of the seconds spent, `A` being the tenants that have jobs: it is
-//! what each of them would have received under equal sharing. `S` is what a tenant did receive. Its next job, of `q`
-//! seconds, would under equal sharing be done when *v* reaches `S + q`, the virtual finish of weighted fair queueing
-//! (Demers, Keshav and Shenker, 1989). Once it is, the job is *late*, and late jobs go first, the earliest virtual
-//! finish before the others. Until then the order is free to be better than fair. A tenant that leaves owing keeps its
-//! debt until *v* has caught up.
+//! **Between tenants.** Fair time *v* runs at `1/A` of the seconds spent, `A` being the tenants that have jobs: it is what each of
+//! them would have received under equal sharing. `S` is what a tenant did receive. Its next job, of `q` seconds, would under equal
+//! sharing be done when *v* reaches `S + q`, the virtual finish of weighted fair queueing (Demers, Keshav and Shenker, 1989). Once
+//! it is, the job is *late*, and late jobs go first, the earliest virtual finish before the others. Until then the order is free to
+//! be better than fair. A tenant that leaves owing keeps its debt until *v* has caught up. One that leaves behind *v* is as far
+//! behind when it comes back, and no further: who waits for each answer before he asks again has no less than his share, and time
+//! away earns nothing. But it is owed no more than it received while it was here, so that nothing comes of asking and not taking.
 //!
-//! **Within a tenant** the oldest job has a claim to [`ELDEST_SHARE`] of what its tenant receives. Once the claim is
-//! worth a step, the oldest takes the tenant's next turn, and once it is worth decoding a picture, and one of the oldest is
-//! done, that is the tenant's next to be decoded.
+//! **Within a tenant** the oldest job has a claim to [`ELDEST_SHARE`] of what its tenant receives. Once the claim is worth a step,
+//! the oldest takes the tenant's next turn, and once it is worth decoding a picture, and one of the oldest is done, that is the
+//! tenant's next to be decoded.
 //!
-//! **Bound.** Let `q` be the longest job, in seconds, `c` the longest call with the decoding of its pictures, and let
-//! no call take longer than `k` times what its first image would take alone (`k` is 1 where nothing is shared). When a
-//! job turns late, no tenant is behind fair time by more than `q`; until it is its turn, those with an earlier virtual
-//! finish receive at most `q + c` each beyond that; so no tenant is ever behind by more than `2q + c`. The oldest job
-//! gets a step, or has a picture decoded, whenever its tenant has received the seconds of that divided by the share. So a job is done when its
-//! tenant has received `(B + c) / ELDEST_SHARE + kB`, `B` being the seconds of work in this job and in its tenant's
-//! older ones, and it ends, as long as slots are free, within
+//! **Bound.** Let `q` be the longest job, in seconds, `c` the longest call with the decoding of its pictures, and let no call take
+//! longer than `k` times what its first image would take alone (`k` is 1 where nothing is shared). When a job turns late, no tenant
+//! is behind fair time by more than `q`; until it is its turn, those with an earlier virtual finish receive at most `q + c` each
+//! beyond that; so no tenant is ever behind by more than `2q + c`. (The first `q` is the most that anybody was owed on coming back,
+//! where that is more.) The oldest job gets a step, or has a picture decoded, whenever its tenant has received the seconds of that
+//! divided by the share. So a job is done when its tenant has received `(B + c) / ELDEST_SHARE + kB`, `B` being the seconds of work
+//! in this job and in its tenant's older ones, and it ends, as long as slots are free, within
 //!
 //! ```text
 //! A · ((B + c) / ELDEST_SHARE + k·B + 2q + c)   seconds.
@@ -34,8 +35,8 @@ use crate::Tenant;
 /// The part of a tenant's seconds to which its oldest job has a claim.
 pub(super) const ELDEST_SHARE: f64 = 0.1;
 
-/// Tenants without jobs whose debts are remembered.
-const MAX_DEBTORS: usize = 1_024;
+/// Tenants without jobs of whom is remembered what they owe or are owed.
+const MAX_REMEMBERED: usize = 1_024;
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Ledger {
@@ -49,6 +50,10 @@ struct Account {
     jobs: u32,
     /// Seconds received, counted from the fair time at which the tenant came.
     received: f64,
+    /// What `received` was when the tenant came.
+    at_first: f64,
+    /// While the tenant has no job: how far it was behind fair time when the last one went.
+    owed: f64,
     /// Seconds that the tenant's oldest job has a claim to.
     credit: f64,
 }
@@ -57,23 +62,28 @@ impl Ledger {
     /// A job of the tenant came.
     pub(super) fn join(&mut self, tenant: Tenant) {
         let fair = self.fair;
-        let account = self.accounts.entry(tenant).or_insert(Account { jobs: 0, received: fair, credit: 0.0 });
+        let new = Account { jobs: 0, received: fair, at_first: fair, owed: 0.0, credit: 0.0 };
+        let account = self.accounts.entry(tenant).or_insert(new);
         if account.jobs == 0 {
-            *account = Account { jobs: 0, received: account.received.max(fair), credit: 0.0 };
+            let received = account.received.max(fair - account.owed);
+            *account = Account { received, at_first: received, ..new };
         }
         account.jobs += 1;
     }
 
     /// A job of the tenant went.
     pub(super) fn leave(&mut self, tenant: Tenant) {
+        let fair = self.fair;
         if let Some(account) = self.accounts.get_mut(&tenant) {
             account.jobs -= 1;
+            account.owed = (fair - account.received).clamp(0.0, account.received - account.at_first);
         }
-        let fair = self.fair;
-        self.accounts.retain(|_, account| account.jobs > 0 || account.received > fair);
-        let debtors = self.accounts.iter().filter(|(_, account)| account.jobs == 0);
-        if debtors.clone().count() > MAX_DEBTORS
-            && let Some(least) = debtors.min_by(|(_, a), (_, b)| a.received.total_cmp(&b.received)).map(|(t, _)| *t)
+        // What is to be remembered of a tenant without jobs.
+        let open = |account: &Account| account.owed.max(account.received - fair);
+        self.accounts.retain(|_, account| account.jobs > 0 || open(account) > 0.0);
+        let remembered = self.accounts.iter().filter(|(_, account)| account.jobs == 0);
+        if remembered.clone().count() > MAX_REMEMBERED
+            && let Some(least) = remembered.min_by(|(_, a), (_, b)| open(a).total_cmp(&open(b))).map(|(t, _)| *t)
         {
             self.accounts.remove(&least);
         }
@@ -146,6 +156,30 @@ mod tests {
     }
 
     #[test]
+    fn who_comes_back_is_owed_what_he_was_and_no_more_than_he_had_received() {
+        let mut ledger = Ledger::default();
+        ledger.join(A);
+        ledger.join(B);
+        ledger.charge(A, false, 8.0);
+        ledger.charge(B, false, 3.0);
+        assert_eq!(behind(&ledger, B), 2.5);
+        for _ in 0..2 {
+            ledger.leave(B);
+            ledger.charge(A, false, 50.0);
+            ledger.join(B);
+            assert_eq!(behind(&ledger, B), 2.5);
+            ledger.charge(A, false, 8.0);
+            ledger.charge(B, false, 3.0);
+            ledger.charge(B, false, 5.0);
+        }
+        ledger.charge(A, false, 40.0);
+        ledger.charge(B, false, 1.0);
+        ledger.leave(B);
+        ledger.join(B);
+        assert_eq!(behind(&ledger, B), 9.0);
+    }
+
+    #[test]
     fn the_oldest_job_earns_its_share_and_never_owes() {
         let mut ledger = Ledger::default();
         ledger.join(A);
@@ -156,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn debtors_are_bounded() {
+    fn who_is_remembered_is_bounded() {
         let mut ledger = Ledger::default();
         ledger.join(A);
         for n in 0..5_000 {
@@ -164,7 +198,12 @@ mod tests {
             ledger.join(tenant);
             ledger.charge(tenant, false, 1.0 + n as f64 * 1e4);
             ledger.leave(tenant);
+            let tenant = Tenant(10_000 + n);
+            ledger.join(tenant);
+            ledger.charge(tenant, false, 1.0);
+            ledger.charge(A, false, 9.0);
+            ledger.leave(tenant);
         }
-        assert!(ledger.accounts.len() <= MAX_DEBTORS + 1);
+        assert!(ledger.accounts.len() <= MAX_REMEMBERED + 1);
     }
 }

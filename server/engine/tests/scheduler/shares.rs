@@ -55,3 +55,13 @@ fn who_asks_for_previews_pays_for_them() {
     let watched = Job { preview_every: Some(count(1)), ..plain.clone() };
     check("a preview after every step", share([(4, watched), (4, plain)], 1.0));
 }
+
+#[test]
+fn who_sends_one_job_at_a_time_gets_as_much_as_who_always_has_some() {
+    let one = || (1, crate::support::job(0, 100, 1));
+    check("one job of 100 s at a time against two of 10 s", share([one(), (2, crate::support::job(0, 10, 1))], 0.0));
+    check(
+        "one job of 100 s at a time against eight of 100 s",
+        share([one(), (8, crate::support::job(0, 100, 1))], 0.0),
+    );
+}

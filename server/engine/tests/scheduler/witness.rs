@@ -25,6 +25,9 @@ pub(crate) struct Witness {
     shortages: BTreeMap<BatchKey, (u32, u32)>,
     fair: f64,
     received: BTreeMap<Tenant, f64>,
+    /// What a tenant had received when it came, and how far it was behind when it last went.
+    at_first: BTreeMap<Tenant, f64>,
+    owed: BTreeMap<Tenant, f64>,
     /// The furthest that a tenant with jobs was behind.
     behind: f64,
     /// The longest call, with the decoding of its pictures.
@@ -56,6 +59,8 @@ impl Witness {
             shortages: BTreeMap::new(),
             fair: 0.0,
             received: BTreeMap::new(),
+            at_first: BTreeMap::new(),
+            owed: BTreeMap::new(),
             behind: 0.0,
             longest_call: 0.0,
             stretch: 1.0,
@@ -63,9 +68,11 @@ impl Witness {
     }
 
     pub(crate) fn submitted(&mut self, job: Job<()>, now: Instant) {
-        let received = self.received.get(&job.tenant).copied().unwrap_or(self.fair);
         if !self.active().contains(&job.tenant) {
-            self.received.insert(job.tenant, received.max(self.fair));
+            let least = self.fair - self.owed.get(&job.tenant).unwrap_or(&0.0);
+            let received = self.received.get(&job.tenant).map_or(least, |received| received.max(least));
+            self.received.insert(job.tenant, received);
+            self.at_first.insert(job.tenant, received);
         }
         let (started, cancelled, failed) = (false, false, false);
         let record = Record { job, arrived: now, started, cancelled, failed, finished: BTreeSet::new(), ended: None };
@@ -194,7 +201,11 @@ impl Witness {
                     Ending::Failed(_) => record.failed,
                 };
                 assert!(reason, "{ending:?} without a reason");
+                let tenant = record.job.tenant;
                 self.open.retain(|image, _| image.job != id);
+                let received = self.received[&tenant];
+                let owed = (self.fair - received).clamp(0.0, received - self.at_first[&tenant]);
+                self.owed.insert(tenant, owed);
             }
         }
     }
