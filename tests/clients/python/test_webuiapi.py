@@ -104,4 +104,4 @@ def test_errors_say_what_is_wrong(api):
         api.txt2img(prompt="a", sampler_name="Restart", width=64, height=64)
     with pytest.raises(RuntimeError, match="restore_faces") as error:
         api.txt2img(prompt="a", restore_faces=True, width=64, height=64)
-    assert error.value.args[0] == 400
+    assert error.value.args[0] == 422
