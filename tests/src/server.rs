@@ -52,15 +52,13 @@ impl Server {
     /// Asks the server to end, kills it as soon as it has heard that, and starts another one with its data folder.
     #[must_use]
     pub fn interrupted_and_started_again(self) -> Self {
-        let data = self.data.clone();
         self.signal("-TERM");
         let deadline = Instant::now() + START;
         while !self.log.lock().expect("no writer panics").contains("finishing what was accepted") {
             assert!(Instant::now() < deadline, "the server has not heard");
             thread::yield_now();
         }
-        drop(self);
-        Self::start_in(data, &[])
+        self.killed_and_started_again()
     }
 
     fn signal(&self, signal: &str) {

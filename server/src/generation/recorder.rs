@@ -195,10 +195,8 @@ impl Recorder {
     }
 
     fn finish(&self, outcome: Outcome) {
-        let (request, duration) = (self.order.resolved(), self.accepted.elapsed());
-        self.metrics.job_finished(&request.model, outcome, duration);
-        let duration_seconds = duration.as_secs_f64();
-        tracing::info!(outcome = outcome.name(), images = request.n, duration_seconds, "generation ended");
+        let request = self.order.resolved();
+        tell_end(&self.metrics, &request.model, request.n, outcome, self.accepted);
     }
 
     /// Makes a file of a picture, on the blocking pool.
@@ -216,6 +214,14 @@ impl Recorder {
         };
         tokio::task::spawn_blocking(encode).await.map_err(|error| error.to_string())?
     }
+}
+
+/// Counts and logs that a generation has ended. The current span says which.
+pub(super) fn tell_end(metrics: &Metrics, model: &str, images: u32, outcome: Outcome, accepted: Instant) {
+    let duration = accepted.elapsed();
+    metrics.job_finished(model, outcome, duration);
+    let duration_seconds = duration.as_secs_f64();
+    tracing::info!(outcome = outcome.name(), images, duration_seconds, "generation ended");
 }
 
 fn fit_to(picture: Picture, max_size: u32) -> impl FnOnce() -> Picture + Send + 'static {

@@ -35,9 +35,11 @@ impl Generations {
         }
         // From now on they can be cancelled.
         self.waiting().extend(unfinished.iter().map(|one| {
+            // What an order leaves to the next process says both.
             let model = one.request.model.clone().unwrap_or_default();
-            let accepted = moment(one.created_at);
-            (one.id, Waiting { model, accepted, place: auth.granted_job(one.owner).map(Arc::new) })
+            let images = one.request.n.and_then(|n| u32::try_from(n).ok()).unwrap_or(1);
+            let place = auth.granted_job(one.owner).map(Arc::new);
+            (one.id, Waiting { model, images, accepted: moment(one.created_at), place })
         }));
         let this = self.clone();
         async move {
@@ -55,22 +57,11 @@ impl Generations {
     }
 
     async fn resume_one(&self, validator: &Validator, unfinished: Unfinished) -> Result<(), StoreError> {
-        let Unfinished { id, owner, request, crashes, .. } = unfinished;
-        if crashes >= MOST_CRASHES {
-            let message = format!("the server broke down {crashes} times while it worked on this");
-            self.give_up(id, GenerationError { code: ErrorCode::TooManyCrashes, message });
-            return Ok(());
-        }
-        let validator = validator.clone();
-        let checked = tokio::task::spawn_blocking(move || validator.order(&request, &as_resolved())).await;
-        let order = match checked {
-            Ok(Ok(order)) => order,
-            Ok(Err(errors)) => {
-                self.give_up(id, refused(errors));
-                return Ok(());
-            }
+        let (id, owner) = (unfinished.id, unfinished.owner);
+        let order = match order_again(validator, unfinished).await {
+            Ok(order) => order,
             Err(error) => {
-                self.give_up(id, GenerationError { code: ErrorCode::InternalError, message: error.to_string() });
+                self.give_up(id, error);
                 return Ok(());
             }
         };
@@ -95,8 +86,23 @@ impl Generations {
 
     /// Ends a generation that cannot be taken up, unless it was cancelled.
     fn give_up(&self, id: Uuid, error: GenerationError) {
-        tracing::warn!(generation = %id, code = error.code.name(), error = error.message, "not taken up");
-        self.end_waiting(id, Fact::Failed(error), Outcome::Failed);
+        if self.end_waiting(id, Fact::Failed(error.clone()), Outcome::Failed) {
+            tracing::warn!(generation = %id, code = error.code.name(), error = error.message, "not taken up");
+        }
+    }
+}
+
+/// What is to be made of it, or why nothing is.
+async fn order_again(validator: &Validator, unfinished: Unfinished) -> Result<Order, GenerationError> {
+    let Unfinished { request, crashes, .. } = unfinished;
+    if crashes >= MOST_CRASHES {
+        let message = format!("the server broke down {crashes} times while it worked on this");
+        return Err(GenerationError { code: ErrorCode::TooManyCrashes, message });
+    }
+    let validator = validator.clone();
+    match tokio::task::spawn_blocking(move || validator.order(&request, &as_resolved())).await {
+        Ok(order) => order.map_err(refused),
+        Err(error) => Err(GenerationError { code: ErrorCode::InternalError, message: error.to_string() }),
     }
 }
 

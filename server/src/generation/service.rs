@@ -15,7 +15,7 @@ use x0_openapi::{Event, GenerationRecord, OnDisconnect};
 use super::Fact;
 use super::outlet::Inboxes;
 use super::own::Own;
-use super::recorder::Recorder;
+use super::recorder::{Recorder, tell_end};
 use crate::auth::{Budget, Caller, Exceeded, Hold, Owner};
 use crate::clock::now;
 use crate::metrics::{Metrics, Outcome};
@@ -45,6 +45,7 @@ pub struct Generations {
 #[derive(Debug)]
 pub(super) struct Waiting {
     pub(super) model: String,
+    pub(super) images: u32,
     pub(super) accepted: Instant,
     /// Shared with whoever works on it afterwards.
     pub(super) place: Option<Arc<Hold>>,
@@ -228,17 +229,16 @@ impl Generations {
     pub(super) fn end_waiting(&self, id: Uuid, fact: Fact, outcome: Outcome) -> bool {
         let Some(waiting) = self.waiting().remove(&id) else { return false };
         let (store, metrics) = (self.store.clone(), self.metrics.clone());
-        self.recorders.spawn(async move {
-            let Waiting { model, accepted, place } = waiting;
+        let ending = async move {
+            let Waiting { model, images, accepted, place } = waiting;
             if let Err(error) = store.append(id, fact).await {
-                tracing::error!(%error, generation = %id, "the end of a generation could not be stored");
+                tracing::error!(%error, "the end of a generation could not be stored");
             }
-            let duration = accepted.elapsed();
-            metrics.job_finished(&model, outcome, duration);
-            let duration_seconds = duration.as_secs_f64();
-            tracing::info!(generation = %id, outcome = outcome.name(), duration_seconds, "generation ended");
+            tell_end(&metrics, &model, images, outcome, accepted);
             drop(place);
-        });
+        };
+        let span = error_span!(parent: None, "image_generation", generation = %id);
+        self.recorders.spawn(ending.instrument(span));
         true
     }
 

@@ -19,17 +19,16 @@ pub fn settings(text: &Infotext, catalog: &dyn Catalog) -> Map<String, Value> {
         }
     };
     set("model", info.map(|info| json!(info.name)));
-    let given = Some(json!(text.prompt));
-    let what = given.clone().filter(|_| !text.prompt.is_empty());
+    let (has_prompt, has_settings) = (!text.prompt.is_empty(), text.get("Seed").is_some());
     match info.map_or(ModelKind::TextToImage, |info| info.kind) {
         ModelKind::TextToImage => {
             // Where there are settings, an empty prompt is a prompt.
-            set("prompt", if text.get("Seed").is_some() { given } else { what });
+            set("prompt", (has_prompt || has_settings).then(|| json!(text.prompt)));
             let plain = text.get("Emphasis") == Some("None");
             set("prompt_syntax", (!plain).then(|| json!(PromptSyntax::A1111.name())));
             set("negative_prompt", Some(json!(text.negative_prompt)).filter(|_| !text.negative_prompt.is_empty()));
         }
-        ModelKind::ClassConditional => set("class_label", what),
+        ModelKind::ClassConditional => set("class_label", has_prompt.then(|| json!(text.prompt))),
         ModelKind::Unconditional => {}
     }
     set("steps", number::<u32>(text, "Steps"));
@@ -53,7 +52,7 @@ pub fn settings(text: &Infotext, catalog: &dyn Catalog) -> Map<String, Value> {
     set("eta", number::<f64>(text, "Eta"));
     let philox = text.get("RNG") != Some("CPU");
     // Before the prompt's settings there is nothing that would say whose noise it was.
-    set("noise_source", (philox && text.get("Seed").is_some()).then(|| json!("philox")));
+    set("noise_source", (philox && has_settings).then(|| json!("philox")));
     if let (Some(seed_), Some(strength)) =
         (number::<u64>(text, "Variation seed"), number::<f64>(text, "Variation seed strength"))
     {

@@ -414,10 +414,17 @@ fn a_denoiser_that_cannot_be_made_is_an_error_of_spawn() {
     assert!(matches!(Engine::spawn(EngineOptions::default(), panicking, sink()), Err(SpawnError::Panicked)));
 }
 
-/// Forgets one of the images that it steps.
-struct Forgetful(FakeDenoiser);
+/// The fake, but for one thing.
+struct Odd(FakeDenoiser, Quirk);
 
-impl Denoiser for Forgetful {
+enum Quirk {
+    /// Forgets one of the images that it steps.
+    Forgetful,
+    /// Takes ten seconds for a preview.
+    Painstaking(VirtualClock),
+}
+
+impl Denoiser for Odd {
     type Work = Work;
     type Slot = Slot;
     type Picture = Picture;
@@ -428,37 +435,18 @@ impl Denoiser for Forgetful {
 
     fn step(&mut self, slots: &mut [&mut Slot]) -> Vec<Result<StepReport, Failure>> {
         let mut results = self.0.step(slots);
-        results.pop();
+        match self.1 {
+            Quirk::Forgetful => drop(results.pop()),
+            Quirk::Painstaking(_) => {}
+        }
         results
     }
 
     fn preview(&mut self, slot: &Slot) -> Result<Picture, Failure> {
-        self.0.preview(slot)
-    }
-
-    fn decode(&mut self, slot: Slot) -> Result<Picture, Failure> {
-        self.0.decode(slot)
-    }
-}
-
-/// Takes ten seconds for a preview.
-struct Painstaking(FakeDenoiser, VirtualClock);
-
-impl Denoiser for Painstaking {
-    type Work = Work;
-    type Slot = Slot;
-    type Picture = Picture;
-
-    fn admit(&mut self, work: &Arc<Work>, image: u32) -> Result<Slot, Failure> {
-        self.0.admit(work, image)
-    }
-
-    fn step(&mut self, slots: &mut [&mut Slot]) -> Vec<Result<StepReport, Failure>> {
-        self.0.step(slots)
-    }
-
-    fn preview(&mut self, slot: &Slot) -> Result<Picture, Failure> {
-        self.1.advance(10 * SECOND);
+        match &self.1 {
+            Quirk::Forgetful => {}
+            Quirk::Painstaking(clock) => clock.advance(10 * SECOND),
+        }
         self.0.preview(slot)
     }
 
@@ -473,7 +461,7 @@ fn the_time_of_previews_is_paid_by_whoever_asked_for_them() {
     // Nothing is worth sharing.
     let fake = FakeDenoiser::new().on_clock(&clock, |rows| rows * SECOND).through(&gate);
     let options = EngineOptions { clock: clock.clock(), ..EngineOptions::default() };
-    let bench = hold(Bench::with(options, Painstaking(fake, clock)), &gate);
+    let bench = hold(Bench::with(options, Odd(fake, Quirk::Painstaking(clock))), &gate);
     // Four steps of two seconds: one of these takes 48 s with its previews, eight of the others 64 s.
     (1..9).for_each(|id| bench.submit(Job { preview_every: Some(count(1)), tenant: Tenant(1), ..job(id, 4) }));
     (11..19).for_each(|id| bench.submit(Job { tenant: Tenant(2), ..job(id, 4) }));
@@ -488,7 +476,7 @@ fn the_time_of_previews_is_paid_by_whoever_asked_for_them() {
 
 #[test]
 fn an_answer_for_another_number_of_images_fails_the_batch() {
-    let bench = Bench::with(EngineOptions::default(), Forgetful(FakeDenoiser::new()));
+    let bench = Bench::with(EngineOptions::default(), Odd(FakeDenoiser::new(), Quirk::Forgetful));
     bench.submit(job(1, 3));
     assert_eq!(bench.end(1), Came::Failed(FailureCode::ModelError));
 }

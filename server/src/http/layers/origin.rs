@@ -102,8 +102,8 @@ impl Origins {
     }
 
     fn have_host(&self, host: &str) -> bool {
-        let hosts = self.others.iter().filter_map(|origin| Some(origin.to_str().ok()?.split_once("://")?.1));
-        hosts.into_iter().any(|other| other.eq_ignore_ascii_case(host))
+        let mut hosts = self.others.iter().filter_map(|origin| Some(origin.to_str().ok()?.split_once("://")?.1));
+        hosts.any(|other| other.eq_ignore_ascii_case(host))
     }
 }
 
